@@ -1,0 +1,267 @@
+"""One cluster's accounting: connections, the pending queue, and the requests under way.
+
+The algorithm is Envoy's connection pool's, as measured (`docs/compatibility.md`, circuit breaker)::
+
+    request arrives for an endpoint:
+        the endpoint has a ready connection:
+            active >= parallel          -> refused (active overflow)
+            else                        -> active += 1, assigned
+        else:
+            pending >= limit            -> refused (pending overflow)
+            pending += 1, joins the endpoint's queue (first in, first out)
+            opens one more connection, if those being opened do not suffice and
+                connections < limit and the endpoint's < its limit, or the endpoint has none at all
+
+    a connection becomes ready (opened, or its request has ended):
+        while the queue is not empty and a connection is ready:
+            pending -= 1, take the oldest: refused when active >= parallel, else assigned
+
+    an attempt to connect fails: every queued request of that endpoint fails with it
+
+Every method changes the counts first and returns what is to be done; the caller then does the I/O. `Connection` and
+`Waiter` are the caller's own objects, opaque and hashable by identity.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from ..errors import Refusal
+from .limits import Limits
+
+__all__ = ["Action", "Assign", "Cluster", "Counters", "Gauges", "Open", "Refuse"]
+
+W = TypeVar("W", bound=Hashable)
+C = TypeVar("C", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Assign(Generic[W, C]):
+    """The waiter is admitted and holds this connection."""
+
+    waiter: W
+    connection: C
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse(Generic[W]):
+    """The waiter is refused and holds nothing."""
+
+    waiter: W
+    reason: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """One more connection to this endpoint is to be opened; it is counted already."""
+
+    endpoint: str
+
+
+Action = Assign[W, C] | Refuse[W] | Open
+
+
+@dataclass(slots=True)
+class Counters:
+    """What happened so far, never decreasing. Names follow Envoy's `cluster.*` statistics."""
+
+    requests: int = 0
+    pending_total: int = 0
+    pending_overflow: int = 0
+    active_overflow: int = 0
+    connections_opened: int = 0
+    connect_failed: int = 0
+    connection_overflow: int = 0
+    """Attempts to connect that a limit stopped; also rises while requests queue and later succeed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """The counts of this moment beside their limits."""
+
+    active: int
+    pending: int
+    connections: int
+    limits: Limits
+
+    @property
+    def parallel_open(self) -> bool:
+        """Whether the next request would be refused, as Envoy's `rq_open`."""
+        return self.active >= self.limits.parallel
+
+    @property
+    def pending_open(self) -> bool:
+        return self.pending >= self.limits.pending
+
+    @property
+    def connections_open(self) -> bool:
+        return self.connections >= max(1, self.limits.connections)
+
+
+@dataclass(slots=True)
+class _Endpoint(Generic[W, C]):
+    ready: deque[C] = field(default_factory=deque)
+    queue: dict[W, None] = field(default_factory=dict)
+    """Ordered, so that leaving the queue is O(1) too."""
+    connections: int = 0
+    connecting: int = 0
+
+
+class Cluster(Generic[W, C]):
+    """The counts of one cluster over all of its endpoints; they outlive a reload of the configuration."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.active = 0
+        self.pending = 0
+        self.connections = 0
+        self.counters = Counters()
+        self._endpoints: dict[str, _Endpoint[W, C]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Cluster active={self.active} pending={self.pending} connections={self.connections}>"
+
+    @property
+    def gauges(self) -> Gauges:
+        return Gauges(self.active, self.pending, self.connections, self.limits)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, so that the cluster can be forgotten."""
+        return not (self.active or self.pending or self.connections)
+
+    def queued(self, endpoint: str) -> int:
+        state = self._endpoints.get(endpoint)
+        return len(state.queue) if state else 0
+
+    def waiting(self, endpoint: str) -> list[W]:
+        """Who is queued for the endpoint, oldest first."""
+        state = self._endpoints.get(endpoint)
+        return list(state.queue) if state else []
+
+    def would_refuse(self, endpoint: str) -> Refusal | None:
+        """Foretell the answer of `request` where it needs no connection attempt; `None` when it might be admitted."""
+        state = self._endpoints.get(endpoint)
+        if state is not None and state.ready:
+            return Refusal.ACTIVE_OVERFLOW if self.active >= self.limits.parallel else None
+        return Refusal.PENDING_OVERFLOW if self.pending >= self.limits.pending else None
+
+    def request(self, endpoint: str, waiter: W) -> list[Action[W, C]]:
+        """Admit a request to the endpoint, queue it for a connection, or refuse it."""
+        self.counters.requests += 1
+        state = self._state(endpoint)
+        if state.ready:
+            return [self._attach(state, waiter)]
+        if self.pending >= self.limits.pending:
+            self.counters.pending_overflow += 1
+            return [Refuse(waiter, Refusal.PENDING_OVERFLOW)]
+        self.pending += 1
+        self.counters.pending_total += 1
+        state.queue[waiter] = None
+        return self._connect(endpoint, state)
+
+    def leave(self, endpoint: str, waiter: W) -> bool:
+        """Take a waiter out of the queue: its client left, or its time is up. Whether it was there."""
+        state = self._endpoints.get(endpoint)
+        if state is None or waiter not in state.queue:
+            return False
+        del state.queue[waiter]
+        self.pending -= 1
+        return True
+
+    def opened(self, endpoint: str, connection: C) -> list[Action[W, C]]:
+        """Take note that a connection asked for by `Open` is established."""
+        state = self._state(endpoint)
+        state.connecting -= 1
+        self.counters.connections_opened += 1
+        state.ready.append(connection)
+        return self._drain(endpoint, state)
+
+    def open_failed(self, endpoint: str, reason: Refusal) -> list[Action[W, C]]:
+        """Take note that an attempt to connect failed; all that waits for the endpoint fails with it."""
+        state = self._state(endpoint)
+        state.connecting -= 1
+        self.counters.connect_failed += 1
+        self._lose(state)
+        failed = list(state.queue)
+        state.queue.clear()
+        self.pending -= len(failed)
+        return [Refuse(waiter, reason) for waiter in failed]
+
+    def finished(self, endpoint: str, connection: C, *, reusable: bool) -> list[Action[W, C]]:
+        """End a request: give its place back, and its connection to the next or away."""
+        state = self._state(endpoint)
+        self.active -= 1
+        if reusable:
+            state.ready.append(connection)
+        else:
+            self._lose(state)
+        return self._drain(endpoint, state)
+
+    def idle_closed(self, endpoint: str, connection: C) -> list[Action[W, C]]:
+        """Take note that a ready connection is gone; nothing when it was not among the ready ones."""
+        state = self._state(endpoint)
+        try:
+            state.ready.remove(connection)
+        except ValueError:
+            return []
+        self._lose(state)
+        return self._connect(endpoint, state) if state.queue else []
+
+    def apply(self, limits: Limits) -> list[Action[W, C]]:
+        """Take new limits. What is under way goes on; what waits may get the connection it was denied."""
+        self.limits = limits
+        return [action for name, state in self._endpoints.items() if state.queue for action in self._connect(name, state)]
+
+    def ready(self, endpoint: str) -> list[C]:
+        """The connections that are idle now."""
+        state = self._endpoints.get(endpoint)
+        return list(state.ready) if state else []
+
+    def endpoints(self) -> list[str]:
+        """The endpoints with a connection, an attempt or a queue."""
+        return [name for name, state in self._endpoints.items() if state.connections or state.queue]
+
+    def _state(self, endpoint: str) -> _Endpoint[W, C]:
+        state = self._endpoints.get(endpoint)
+        if state is None:
+            state = self._endpoints[endpoint] = _Endpoint()
+        return state
+
+    def _attach(self, state: _Endpoint[W, C], waiter: W) -> Action[W, C]:
+        if self.active >= self.limits.parallel:
+            self.counters.active_overflow += 1
+            return Refuse(waiter, Refusal.ACTIVE_OVERFLOW)
+        self.active += 1
+        # The connection used last is the one that the server is least likely to have closed.
+        return Assign(waiter, state.ready.pop())
+
+    def _drain(self, endpoint: str, state: _Endpoint[W, C]) -> list[Action[W, C]]:
+        actions: list[Action[W, C]] = []
+        while state.queue and state.ready:
+            waiter = next(iter(state.queue))
+            del state.queue[waiter]
+            self.pending -= 1
+            actions.append(self._attach(state, waiter))
+        if state.queue:
+            actions += self._connect(endpoint, state)
+        return actions
+
+    def _connect(self, endpoint: str, state: _Endpoint[W, C]) -> list[Action[W, C]]:
+        if len(state.queue) <= state.connecting:
+            return []
+        within = self.connections < self.limits.connections
+        if state.connections and not (within and state.connections < self.limits.per_endpoint_connections):
+            self.counters.connection_overflow += 1
+            return []
+        state.connecting += 1
+        state.connections += 1
+        self.connections += 1
+        return [Open(endpoint)]
+
+    def _lose(self, state: _Endpoint[W, C]) -> None:
+        state.connections -= 1
+        self.connections -= 1

@@ -1,0 +1,88 @@
+"""`mirrorgate run`: the gateway with mitmproxy's options set right by itself."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import os
+import signal
+import sys
+from typing import Any
+
+from mitmproxy import exceptions, master, optmanager, options
+from mitmproxy.tools.dump import DumpMaster
+from mitmproxy.tools.web.master import WebMaster
+
+from ..wiring.addon import Gateway
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("run", help="run the gateway")
+    parser.add_argument("config", nargs="*", help="files or directories of manifests (default: the quickstart)")
+    parser.add_argument("--bind", help="address of listeners whose Gateway names none (default 127.0.0.1)")
+    parser.add_argument("--port-offset", type=int, help="added to each listener's port, as in 8000: 80 becomes 8080")
+    parser.add_argument("--admin", help="host:port of the admin server (default 127.0.0.1:9901), empty for none")
+    parser.add_argument("--journal", help="folder of the exchange journal (default: none)")
+    parser.add_argument("--access-log", help="file of the access log, - for standard output (default: none)")
+    parser.add_argument("--capture", metavar="FILE", help="save flows to this file, for mitmproxy and for replay")
+    parser.add_argument("--web", action="store_true", help="with mitmweb, mitmproxy's interface in the browser")
+    parser.add_argument("--web-port", type=int, default=8081, help="mitmweb's port (default 8081)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="set any mitmproxy option; repeatable"
+    )
+    parser.set_defaults(handler=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until a signal ends it. Returns 0 after an orderly end."""
+    try:
+        asyncio.run(_serve(arguments))
+    except exceptions.OptionsError as error:
+        print(f"mirrorgate: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    opts = options.Options()
+    running: master.Master
+    if arguments.web:
+        running = WebMaster(opts, with_termlog=True)
+    else:
+        running = DumpMaster(opts, with_termlog=True, with_dumper=False)
+    opts.update(server=False, mode=[])
+    running.addons.add(Gateway())
+    optmanager.load_paths(
+        opts,
+        os.path.join(os.path.expanduser(opts.confdir), "config.yaml"),
+        os.path.join(os.path.expanduser(opts.confdir), "config.yml"),
+    )
+    opts.set(*_settings(arguments))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, functools.partial(running.shutdown))
+    await running.run()
+
+
+def _settings(arguments: argparse.Namespace) -> list[str]:
+    """Turn the command's own arguments into settings of mitmproxy's options."""
+    settings = [f"gateway_config={path}" for path in arguments.config]
+    for name, value in (
+        ("gateway_bind", arguments.bind),
+        ("gateway_port_offset", arguments.port_offset),
+        ("gateway_admin", arguments.admin),
+        ("shadow_journal", arguments.journal),
+        ("gateway_access_log", arguments.access_log),
+        ("save_stream_file", arguments.capture),
+    ):
+        if value is not None:
+            settings.append(f"{name}={value}")
+    if arguments.web:
+        settings += ["web_open_browser=false", f"web_port={arguments.web_port}"]
+    return settings + list(arguments.set)

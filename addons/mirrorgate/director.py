@@ -1,0 +1,374 @@
+"""Directs one exchange: route, split, model, pick, mirrors. Every decision comes from the pure floors below.
+
+What it remembers outlives a reload: requests in flight by endpoint, and what each destination's picks have to know
+(prefixes, round robin's turn). What it is told comes as arguments: the snapshot, the loads, the clock, the draw.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from .admission.limits import UNLIMITED, Limits
+from .errors import Refusal
+from .exchange import Permit
+from .inference.apis import api_of
+from .inference.requests import BadRequest, InferenceRequest, NotInference, parse_request
+from .inference.rewriting import with_model
+from .inference.streaming_usage import usage_of
+from .plans import Directed, Effective, MirrorPlan, Plan, Refused, RequestFacts
+from .resources.endpoints import Address
+from .routing.filters import redirect_location, rewrite_path
+from .routing.paths import normalize
+from .routing.splitting import choose_backend, mirrors_of, resolve_model, sampling_draw
+from .routing.table import (
+    Destination,
+    DestinationKind,
+    HeaderChanges,
+    Listener,
+    Mirror,
+    Rule,
+    TrafficPolicy,
+)
+from .scheduling.endpoints import EndpointHealth, endpoint_views
+from .scheduling.in_flight import InFlight
+from .scheduling.picks import NoEndpoint, Pick, PickRequest, PickState
+from .scheduling.profiles import BALANCERS, GAIE_V1, Profile, pick
+from .snapshot import Snapshot
+
+__all__ = ["ENVOY_REQUEST_TIMEOUT", "Director", "LastPick", "destinations_of", "limits_of", "needs_body", "profile_of", "rules_of"]
+
+ENVOY_REQUEST_TIMEOUT = 15.0
+"""Envoy's route timeout where none is declared. Rules that lead to an InferencePool have none: it would cut streams."""
+
+_LAST_PICKS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LastPick:
+    """A pick that `/clusters` explains."""
+
+    at: float
+    exchange: str
+    pick: Pick
+
+
+def limits_of(traffic: TrafficPolicy) -> Limits:
+    """Take the circuit breaker's limits out of a policy."""
+    per_endpoint = traffic.per_endpoint_max_connections
+    return Limits(
+        connections=traffic.max_connections,
+        pending=traffic.max_pending_requests,
+        parallel=traffic.max_parallel_requests,
+        per_endpoint_connections=UNLIMITED if per_endpoint is None else per_endpoint,
+    )
+
+
+class Director:
+    """Decides about requests. `snapshot` is replaced when another configuration takes effect."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        loads: Callable[[], Mapping[str, EndpointHealth]],
+        clock: Callable[[], float],
+        rng: random.Random,
+        calm: Callable[[str], bool] = lambda cluster: False,
+    ) -> None:
+        """`clock` is monotonic, in seconds, the one that loads are stamped with; `calm` tells whether a cluster has
+        no queue and is under half of its limits, so that a control request does it no harm."""
+        self.snapshot = snapshot
+        self.in_flight = InFlight()
+        self.last_picks: dict[str, deque[LastPick]] = {}
+        self._loads = loads
+        self._clock = clock
+        self._rng = rng
+        self._calm = calm
+        self._states: dict[str, PickState] = {}
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Take another configuration; requests that are under way keep theirs."""
+        self.snapshot = snapshot
+        live: dict[str, set[str]] = {}
+        clusters: set[str] = set()
+        for rule in rules_of(snapshot):
+            clusters.add(rule.cluster)
+            for destination in destinations_of(rule):
+                live.setdefault(destination.ref, set()).update(map(str, destination.endpoints))
+        for ref in [ref for ref in self._states if ref not in live]:
+            del self._states[ref]
+        for ref, state in self._states.items():
+            state.retain(live[ref])
+        for cluster in [cluster for cluster in self.last_picks if cluster not in clusters]:
+            del self.last_picks[cluster]
+
+    # Route
+
+    def route(self, facts: RequestFacts) -> Directed:
+        """Find the listener and the rule that a request belongs to."""
+        router = self.snapshot.router
+        host = facts.host.decode("latin-1")
+        target = normalize(facts.path.decode("latin-1")) if facts.path != b"*" else "*"
+        if target is None:
+            return Directed(Refused(Refusal.BAD_REQUEST, "the request path is malformed"))
+        listener = router.select_listener(facts.port, host, facts.local)
+        if listener is None:
+            return Directed(Refused(Refusal.NO_ROUTE))
+        name = f"{listener.gateway[0]}/{listener.gateway[1]}/{listener.name}"
+        match = router.match(listener, facts.method.decode("latin-1"), host, target, facts.fields)
+        if match is None:
+            return Directed(Refused(Refusal.NO_ROUTE), listener=name)
+        rule = match.rule
+        return Directed(
+            self._answered_by_rule(rule, listener, facts, host, target),
+            listener=name,
+            route=f"{rule.route[0]}/{rule.route[1]}",
+            rule_index=rule.index,
+            cluster=rule.cluster,
+            path=target,
+            match=match,
+            needs_body=needs_body(rule),
+        )
+
+    def direct(self, host: str, port: int) -> Directed:
+        """Go where an addon wants to go, in a cluster of that address alone."""
+        address = Address(host, port)
+        return Directed(None, cluster=f"direct/{address}", direct=address)
+
+    def _answered_by_rule(
+        self, rule: Rule, listener: Listener, facts: RequestFacts, host: str, target: str
+    ) -> Refused | None:
+        if rule.broken:
+            return Refused(Refusal.INVALID_BACKEND)
+        if rule.redirect is not None:
+            status, location = redirect_location(rule.redirect, facts.scheme, host, listener.port, target)
+            headers = ((b"location", location.encode("latin-1", "replace")),)
+            return Refused(Refusal.REDIRECT, status=status, headers=headers)
+        return None
+
+    # Plan
+
+    def plan(self, directed: Directed, facts: RequestFacts, body: bytes | None) -> Plan | Refused:
+        """Decide how a routed request is sent on; `body` is `None` when it is streamed."""
+        if directed.direct is not None:
+            return self._plan_direct(directed, directed.direct, facts, body)
+        match = directed.match
+        assert match is not None
+        rule = match.rule
+        backend = choose_backend(rule, self._rng.random())
+        if backend is None or backend.destination is None:
+            return Refused(Refusal.INVALID_BACKEND)
+        destination = backend.destination
+        request = self._read(facts, body)
+        pool = destination.kind is DestinationKind.INFERENCE_POOL
+        if isinstance(request, BadRequest):
+            if pool:
+                code = request.openai_code
+                return Refused(Refusal.BAD_INFERENCE_REQUEST, request.message, param=request.param, code=code)
+            request = None
+        model = request.model if request is not None else None
+        objective = facts.header(b"x-gateway-inference-objective") if pool else None
+        choice = resolve_model(
+            destination, model, self._rng.random(), objective=None if objective is None else objective.decode("latin-1")
+        )
+        if not choice.known:
+            message = f"The model `{model}` does not exist."
+            return Refused(Refusal.UNKNOWN_MODEL, message, param="model", code="model_not_found", model=model)
+        if body is not None and model is not None and choice.target is not None and choice.target != model:
+            body = with_model(body, choice.target)
+        picked, state, seconds = self._pick(destination, rule.traffic, choice.target, request)
+        if isinstance(picked, NoEndpoint):
+            return Refused(Refusal.NO_ENDPOINTS, model=model)
+        mirrors, sampled_out, control = self._mirrors(rule, destination, facts, request, picked)
+        return Plan(
+            address=picked.view.address,
+            cluster=rule.cluster,
+            pool=destination.ref,
+            path=self._target(rule, directed.path),
+            host=None if rule.rewrite is None or rule.rewrite.hostname is None else rule.rewrite.hostname.encode(),
+            body=body,
+            request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+            limits=limits_of(rule.traffic),
+            timeouts=self._timeouts(rule, pool),
+            max_requests=rule.traffic.max_requests_per_connection,
+            request_changes=_changes(rule.request_headers, backend.request_headers),
+            response_changes=_changes(rule.response_headers, backend.response_headers),
+            rule=rule,
+            destination=destination,
+            inference=request,
+            model=model,
+            target_model=choice.target,
+            conversation=None if request is None else request.conversation,
+            pick=picked,
+            pick_state=state,
+            pick_seconds=seconds,
+            mirrors=mirrors,
+            sampled_out=sampled_out,
+            control=control,
+        )
+
+    def started(self, plan: Plan) -> Permit:
+        """Take note that a request is really sent; the permit ends its being in flight."""
+        if plan.pick is not None and plan.pick_state is not None:
+            plan.pick_state.sent(plan.pick)
+        return self.in_flight_permit_at(plan.address.host, plan.address.port)
+
+    def in_flight_permit_at(self, host: str, port: int) -> Permit:
+        """Count a request, or a mirror, as under way at an endpoint until the permit is released."""
+        return Permit(self.in_flight.acquire(str(Address(host, port)), self._clock()).release)
+
+    def note_pick(self, plan: Plan, exchange: str, at: float) -> None:
+        """Keep a pick for `/clusters`."""
+        if plan.pick is not None:
+            picks = self.last_picks.get(plan.cluster)
+            if picks is None:
+                picks = self.last_picks[plan.cluster] = deque(maxlen=_LAST_PICKS)
+            picks.append(LastPick(at, exchange, plan.pick))
+
+    def speaks_openai(self, path: str) -> bool:
+        """Tell whether errors on a path are expected in the shape of the OpenAI API."""
+        return api_of(path) is not None
+
+    def usage(self, tail: bytes) -> tuple[int | None, int | None] | None:
+        """Read prompt and completion tokens from the end of an answer, `None` when it does not tell."""
+        usage = usage_of(tail)
+        return None if usage is None else (usage.prompt_tokens, usage.completion_tokens)
+
+    def _plan_direct(self, directed: Directed, address: Address, facts: RequestFacts, body: bytes | None) -> Plan:
+        return Plan(
+            address=address,
+            cluster=directed.cluster,
+            pool=directed.cluster,
+            path=facts.path,
+            host=None,
+            body=body,
+            request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+            limits=Limits(),
+            timeouts=Effective(request=ENVOY_REQUEST_TIMEOUT),
+            max_requests=None,
+        )
+
+    def _read(self, facts: RequestFacts, body: bytes | None) -> InferenceRequest | BadRequest | None:
+        if body is None:
+            return None
+        content_type = facts.header(b"content-type")
+        request = parse_request(
+            facts.method.decode("latin-1"),
+            facts.path.decode("latin-1"),
+            None if content_type is None else content_type.decode("latin-1"),
+            body,
+        )
+        return None if isinstance(request, NotInference) else request
+
+    def _pick(
+        self,
+        destination: Destination,
+        traffic: TrafficPolicy,
+        model: str | None,
+        request: InferenceRequest | None,
+        avoid: frozenset[str] = frozenset(),
+    ) -> tuple[Pick | NoEndpoint, PickState, float]:
+        begun = self._clock()
+        ref = destination.ref
+        state = self._states.get(ref)
+        if state is None:
+            state = self._states[ref] = PickState()
+        targets = {str(address): address for address in destination.endpoints}
+        views = endpoint_views(targets, self._loads(), self.in_flight)
+        salt = b"" if request is None or request.cache_salt is None else request.cache_salt.encode()
+        asked = PickRequest(model, None if request is None else request.prompt, salt, avoid)
+        picked = pick(profile_of(destination, traffic), views, asked, state, self._rng)
+        return picked, state, self._clock() - begun
+
+    def _mirrors(
+        self,
+        rule: Rule,
+        primary: Destination,
+        facts: RequestFacts,
+        request: InferenceRequest | None,
+        picked: Pick,
+    ) -> tuple[tuple[MirrorPlan, ...], tuple[Mirror, ...], Address | None]:
+        if not rule.mirrors:
+            return (), (), None
+        chosen = mirrors_of(rule, self._draw(rule, facts, request))
+        plans = []
+        for mirror in chosen:
+            model = mirror.policy.candidate.model_name or (None if request is None else request.model)
+            found, _, _ = self._pick(mirror.destination, TrafficPolicy(), model, request)
+            plans.append(MirrorPlan(mirror, None if isinstance(found, NoEndpoint) else found.view.address))
+        control = self._control(rule, primary, request, picked) if chosen else None
+        return tuple(plans), tuple(m for m in rule.mirrors if m not in chosen), control
+
+    def _draw(self, rule: Rule, facts: RequestFacts, request: InferenceRequest | None) -> float:
+        """Draw once for all mirrors of a request: at random, or by what the policy says sticks together."""
+        sampling = rule.mirrors[0].policy.sampling
+        key: bytes | None = None
+        if sampling.by == "Header" and sampling.header is not None:
+            key = facts.header(sampling.header.lower().encode())
+        elif sampling.by == "Conversation" and request is not None and request.conversation is not None:
+            key = request.conversation.encode()
+        return self._rng.random() if key is None else sampling_draw(key)
+
+    def _control(
+        self, rule: Rule, primary: Destination, request: InferenceRequest | None, picked: Pick
+    ) -> Address | None:
+        percent = max((mirror.policy.control.percent for mirror in rule.mirrors), default=0)
+        if not percent or self._rng.random() * 100 >= percent or not self._calm(rule.cluster):
+            return None
+        avoid = frozenset((picked.endpoint,))
+        model = None if request is None else request.model
+        again, _, _ = self._pick(primary, rule.traffic, model, request, avoid)
+        return None if isinstance(again, NoEndpoint) else again.view.address
+
+    def _target(self, rule: Rule, path: str) -> bytes:
+        if rule.rewrite is not None and rule.rewrite.path is not None:
+            path = rewrite_path(rule.rewrite.path, path)
+        return path.encode("latin-1", "replace")
+
+    def _timeouts(self, rule: Rule, pool: bool) -> Effective:
+        declared = rule.timeouts
+        request = declared.request
+        if request is None:
+            request = 0.0 if pool else ENVOY_REQUEST_TIMEOUT
+        if declared.backend_request:
+            # Without retries there is one try, so the shorter of the two counts.
+            request = min(request or declared.backend_request, declared.backend_request)
+        return Effective(
+            request=request,
+            stream_idle=300.0 if declared.stream_idle is None else declared.stream_idle,
+            max_duration=declared.max_stream_duration or 0.0,
+            connect=declared.connect or 10.0,
+        )
+
+
+def profile_of(destination: Destination, traffic: TrafficPolicy) -> Profile:
+    """Choose how a destination's endpoints are picked: an InferencePool by load, others by the policy's balancer."""
+    if destination.kind is DestinationKind.INFERENCE_POOL:
+        return GAIE_V1
+    return BALANCERS.get(traffic.load_balancer, BALANCERS["LeastRequest"])
+
+
+def needs_body(rule: Rule) -> bool:
+    """Tell whether a rule can only be followed once the body is read: for its model, or what a mirror does with it."""
+    return rule.inference or any(
+        mirror.destination.kind is DestinationKind.INFERENCE_POOL or mirror.policy_source for mirror in rule.mirrors
+    )
+
+
+def rules_of(snapshot: Snapshot) -> list[Rule]:
+    """List every rule that is served, each once."""
+    rules = {match.rule.cluster: match.rule for listener in snapshot.table.listeners for match in listener.matches}
+    return list(rules.values())
+
+
+def destinations_of(rule: Rule) -> list[Destination]:
+    """List where a rule leads, mirrors included."""
+    primary = [backend.destination for backend in rule.backends if backend.destination is not None]
+    return primary + [mirror.destination for mirror in rule.mirrors]
+
+
+def _changes(*changes: HeaderChanges) -> tuple[HeaderChanges, ...]:
+    return tuple(change for change in changes if change)

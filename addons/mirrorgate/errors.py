@@ -1,0 +1,155 @@
+"""What can go wrong: problems of a configuration, and the one table of answers that the gateway gives by itself.
+
+A problem of a configuration is a value with a place (file, line, field path) and a remedy; problems are
+collected and shown together. A refusal of a request is a row of `REPLIES`: nothing else in the package
+knows a status code or the text of a reply.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["REPLIES", "ConfigProblems", "LocalReply", "Problem", "Refusal", "Severity"]
+
+
+class Severity(enum.StrEnum):
+    """How much a problem weighs: an error refuses the configuration, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a configuration, with its place and its remedy."""
+
+    message: str
+    """What is wrong, worded with the specification's reason."""
+    file: str = ""
+    """The file it stands in, empty when the object did not come from a file."""
+    line: int | None = None
+    """The line, counted from 1, `None` when unknown."""
+    path: str = ""
+    """The object and field, such as `HTTPRoute default/mirror-route: spec.rules[0].matches`."""
+    hint: str = ""
+    """What to do about it, empty when the message says it all."""
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        parts = [part for part in (place, self.severity.value, self.path, self.message) if part]
+        text = ": ".join(parts)
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class ConfigProblems(Exception):
+    """A configuration that is refused as a whole, with every problem found in it."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class Refusal(enum.StrEnum):
+    """Why the gateway answers by itself. A closed set, so that it can be a metric's label."""
+
+    NO_ROUTE = "no_route"
+    REDIRECT = "redirect"
+    INVALID_BACKEND = "invalid_backend"
+    NO_ENDPOINTS = "no_endpoints"
+    PENDING_OVERFLOW = "pending_overflow"
+    ACTIVE_OVERFLOW = "active_overflow"
+    CONNECT_FAILURE = "connect_failure"
+    CONNECT_TIMEOUT = "connect_timeout"
+    UPSTREAM_CLOSED = "upstream_closed"
+    UPSTREAM_PROTOCOL = "upstream_protocol"
+    REQUEST_TIMEOUT = "request_timeout"
+    STREAM_IDLE = "stream_idle"
+    MAX_DURATION = "max_duration"
+    BAD_REQUEST = "bad_request"
+    BAD_INFERENCE_REQUEST = "bad_inference_request"
+    UNKNOWN_MODEL = "unknown_model"
+    BODY_TOO_LARGE = "body_too_large"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    REQUEST_HEADER_TIMEOUT = "request_header_timeout"
+    CLIENT_LEFT = "client_left"
+    KILLED = "killed"
+    DRAINING = "draining"
+    INTERNAL = "internal"
+
+
+_BEFORE_HEADERS = "upstream connect error or disconnect/reset before headers. reset reason: "
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReply:
+    """An answer of the gateway's own.
+
+    The texts, flags and details are Envoy's where Envoy has them (measured, `docs/compatibility.md`).
+    """
+
+    status: int
+    """The HTTP status; 0 where the connection is closed without an answer."""
+    flag: str
+    """Envoy's response flag for the access log; `-` for none."""
+    details: str
+    """Envoy's response code details."""
+    body: str = ""
+    """The text, without a line end; for inference routes it becomes the message of an OpenAI-shaped error."""
+    openai_type: str = ""
+    """The `error.type` of an OpenAI-shaped error; empty where the reply is plain text everywhere."""
+    close: bool = False
+    """Whether the client's connection ends with this reply."""
+
+
+def _reset(reason: str) -> str:
+    return f"upstream_reset_before_response_started{{{reason}}}"
+
+
+REPLIES: dict[Refusal, LocalReply] = {
+    Refusal.NO_ROUTE: LocalReply(404, "NR", "route_not_found"),
+    Refusal.REDIRECT: LocalReply(302, "-", "direct_response"),
+    Refusal.INVALID_BACKEND: LocalReply(500, "-", "direct_response"),
+    Refusal.NO_ENDPOINTS: LocalReply(503, "UH", "no_healthy_upstream", "no healthy upstream"),
+    Refusal.PENDING_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
+    Refusal.ACTIVE_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
+    Refusal.CONNECT_FAILURE: LocalReply(
+        503, "UF", _reset("remote_connection_failure"), _BEFORE_HEADERS + "remote connection failure"
+    ),
+    Refusal.CONNECT_TIMEOUT: LocalReply(
+        503, "UF", _reset("connection_timeout"), _BEFORE_HEADERS + "connection timeout"
+    ),
+    Refusal.UPSTREAM_CLOSED: LocalReply(
+        503, "UC", _reset("connection_termination"), _BEFORE_HEADERS + "connection termination"
+    ),
+    Refusal.UPSTREAM_PROTOCOL: LocalReply(
+        502, "UPE", _reset("protocol_error"), _BEFORE_HEADERS + "protocol error"
+    ),
+    Refusal.REQUEST_TIMEOUT: LocalReply(504, "UT", "response_timeout", "upstream request timeout"),
+    Refusal.STREAM_IDLE: LocalReply(504, "SI", "stream_idle_timeout", "stream timeout"),
+    Refusal.MAX_DURATION: LocalReply(504, "UMSDR", "max_stream_duration", "upstream max stream duration reached"),
+    Refusal.BAD_REQUEST: LocalReply(
+        400, "DPE", "downstream_protocol_error", "bad request", "invalid_request_error", close=True
+    ),
+    Refusal.BAD_INFERENCE_REQUEST: LocalReply(
+        400, "-", "bad_inference_request", "bad request", "invalid_request_error"
+    ),
+    Refusal.UNKNOWN_MODEL: LocalReply(
+        404, "-", "model_not_found", "the model does not exist", "invalid_request_error"
+    ),
+    Refusal.BODY_TOO_LARGE: LocalReply(
+        413, "-", "request_payload_too_large", "Payload Too Large", "invalid_request_error", close=True
+    ),
+    Refusal.HEADERS_TOO_LARGE: LocalReply(
+        431, "DPE", "request_headers_too_large", "request header fields too large", close=True
+    ),
+    Refusal.REQUEST_HEADER_TIMEOUT: LocalReply(
+        408, "DPE", "request_header_timeout", "request timeout", close=True
+    ),
+    Refusal.CLIENT_LEFT: LocalReply(0, "DC", "downstream_remote_disconnect", close=True),
+    Refusal.KILLED: LocalReply(0, "LR", "killed", close=True),
+    Refusal.DRAINING: LocalReply(503, "LR", "draining", "the gateway is draining", close=True),
+    Refusal.INTERNAL: LocalReply(500, "-", "internal_error", "internal error", "server_error"),
+}
+"""Every refusal and its answer. `BAD_REQUEST` and its kin take a more exact body where the cause is known."""

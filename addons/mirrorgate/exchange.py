@@ -1,0 +1,163 @@
+"""One exchange: its states, what it holds, and what is known of it.
+
+The states are a table; a transition that is not in it is a bug and raises. What an exchange acquires it holds as a
+`Permit`, which is given back exactly once however often `release` is called.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .errors import REPLIES, LocalReply, Refusal
+from .events import ExchangeDone
+
+__all__ = ["TRANSITIONS", "Exchange", "Permit", "State"]
+
+
+class State(enum.Enum):
+    """Where an exchange is on its way."""
+
+    RECEIVED = "received"
+    """The head is read; the route is being found and addons look at the head."""
+    READING = "reading"
+    """The body is being read, and addons look at the request."""
+    ADMITTING = "admitting"
+    """An endpoint is picked; the request waits for a connection."""
+    FORWARDING = "forwarding"
+    """The request goes to the upstream; no answer yet."""
+    RESPONDING = "responding"
+    """The answer's head has arrived."""
+    TUNNEL = "tunnel"
+    """The upstream switched protocols; bytes are passed on both ways."""
+    DONE = "done"
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.READING, State.ADMITTING, State.DONE}),
+    State.READING: frozenset({State.ADMITTING, State.DONE}),
+    State.ADMITTING: frozenset({State.FORWARDING, State.DONE}),
+    State.FORWARDING: frozenset({State.RESPONDING, State.DONE}),
+    State.RESPONDING: frozenset({State.TUNNEL, State.DONE}),
+    State.TUNNEL: frozenset({State.DONE}),
+    State.DONE: frozenset(),
+}
+"""A streamed upload skips READING: it is admitted on its head."""
+
+
+class Permit:
+    """The right to be under way. `release` may be called any number of times and acts once."""
+
+    __slots__ = ("_give_back",)
+
+    def __init__(self, give_back: Callable[[], None]) -> None:
+        self._give_back: Callable[[], None] | None = give_back
+
+    @property
+    def held(self) -> bool:
+        return self._give_back is not None
+
+    def release(self) -> None:
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            give_back()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of one request of a client; ends as one `ExchangeDone`. Instants are Unix seconds."""
+
+    id: str
+    started: float
+    method: str = ""
+    path: str = ""
+    authority: str = ""
+    protocol: str = ""
+    listener: str = ""
+    route: str = ""
+    rule: int = 0
+    cluster: str = ""
+    pool: str = ""
+    endpoint: str = ""
+    model: str = ""
+    target_model: str = ""
+    request_id: str = ""
+    user_agent: str = ""
+    forwarded_for: str = ""
+    client: str = ""
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    status: int = 0
+    refusal: Refusal | None = None
+    reply: LocalReply | None = None
+    """The local reply, or the row whose flag and details describe how an answer was cut."""
+    details: str = ""
+    head_at: float | None = None
+    queued: float = 0.0
+    streamed: bool = False
+    first_piece_at: float | None = None
+    last_piece_at: float | None = None
+    pieces: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    mirrored: int = 0
+    state: State = field(default=State.RECEIVED)
+
+    def to(self, state: State) -> None:
+        """Go on to a state; raises `ValueError` where the table has no such transition."""
+        if state not in TRANSITIONS[self.state]:
+            raise ValueError(f"an exchange cannot go from {self.state.value} to {state.value}")
+        self.state = state
+
+    def refuse(self, refusal: Refusal) -> LocalReply:
+        """Note why the gateway answers, or cuts the answer, by itself; the first reason stays."""
+        if self.refusal is None:
+            self.refusal = refusal
+            self.reply = REPLIES[refusal]
+        return REPLIES[refusal]
+
+    def finish(self, now: float) -> ExchangeDone:
+        """End the exchange and tell of it; raises `ValueError` the second time."""
+        self.to(State.DONE)
+        gaps = self.pieces - 1
+        itl = None
+        if self.streamed and gaps > 0 and self.first_piece_at is not None and self.last_piece_at is not None:
+            itl = (self.last_piece_at - self.first_piece_at) / gaps
+        ttft = self.first_piece_at - self.started if self.streamed and self.first_piece_at is not None else None
+        reply = self.reply
+        return ExchangeDone(
+            id=self.id,
+            started=self.started,
+            method=self.method,
+            path=self.path,
+            authority=self.authority,
+            protocol=self.protocol,
+            status=self.status,
+            flag=reply.flag if reply else "-",
+            details=self.details or (reply.details if reply else "via_upstream"),
+            refusal=self.refusal.value if self.refusal else "",
+            bytes_received=self.bytes_received,
+            bytes_sent=self.bytes_sent,
+            duration=max(0.0, now - self.started),
+            response_duration=None if self.head_at is None else max(0.0, self.head_at - self.started),
+            queued=self.queued,
+            listener=self.listener,
+            route=self.route,
+            rule=self.rule,
+            cluster=self.cluster,
+            pool=self.pool,
+            endpoint=self.endpoint,
+            model=self.model,
+            target_model=self.target_model,
+            request_id=self.request_id,
+            user_agent=self.user_agent,
+            forwarded_for=self.forwarded_for,
+            client=self.client,
+            streamed=self.streamed,
+            ttft=ttft,
+            itl=itl,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            mirrored=self.mirrored,
+        )

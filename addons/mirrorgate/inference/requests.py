@@ -1,0 +1,370 @@
+"""An inference request, read once from its path and body.
+
+Every request of an inference route passes here, so only what the gateway decides by is decoded; everything else
+stays in the body as it came and is judged by the model server. What a gateway must be sure of is refused when it is
+wrong: the body is JSON, an object, and its `model` is a string.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from .apis import Api, api_of
+from .surrogates import repaired
+
+__all__ = ["BadRequest", "InferenceRequest", "NotInference", "Tool", "parse_request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the client lets the model call."""
+
+    name: str
+    schema: bytes | None
+    """JSON Schema of its arguments as JSON, `None` when none is declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotInference:
+    """The request is none of an inference API; it is proxied without being read."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadRequest:
+    """The request is of an inference API and cannot be understood; the answer is a 400."""
+
+    message: str
+    param: str | None = None
+    openai_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """What the gateway knows of an inference request."""
+
+    api: Api
+    model: str | None
+    """`None` when the body names none."""
+    stream: bool
+    include_usage: bool
+    """Whether the client asked for usage in its event stream."""
+    max_tokens: int | None
+    temperature: float | None
+    n: int
+    """How many choices were asked for, 1 when nothing is said."""
+    seed: int | None
+    cache_salt: str | None
+    """vLLM's separator of prefix caches."""
+    conversation: str | None
+    """Ties the turns of a conversation together: a hash, `None` when the body has nothing to tie by."""
+    prompt: bytes
+    """What a prefix cache is keyed by: `prompt` of a completion, compact JSON of the messages else."""
+    json_schema: bytes | None
+    """The JSON Schema that the answer has to follow, as JSON; `None` when none is asked for."""
+    json_mode: bool
+    """Whether the answer has to be JSON, with or without a schema."""
+    tools_json: bytes
+    """The `tools` array as JSON, empty when there is none; `tools` reads it."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Decode the declared functions; those that cannot be read are left out. Decoded anew at every call."""
+        return _tools(self.tools_json)
+
+
+_NOTHING = msgspec.Raw(b"")
+
+
+class _Body(msgspec.Struct):
+    """The fields that are looked at, of all APIs together. `Raw` leaves a value's judgement to later."""
+
+    model: str | None = None
+    stream: msgspec.Raw = _NOTHING
+    stream_options: msgspec.Raw = _NOTHING
+    max_tokens: msgspec.Raw = _NOTHING
+    max_completion_tokens: msgspec.Raw = _NOTHING
+    max_output_tokens: msgspec.Raw = _NOTHING
+    temperature: msgspec.Raw = _NOTHING
+    n: msgspec.Raw = _NOTHING
+    seed: msgspec.Raw = _NOTHING
+    cache_salt: msgspec.Raw = _NOTHING
+    messages: msgspec.Raw = _NOTHING
+    system: msgspec.Raw = _NOTHING
+    prompt: msgspec.Raw = _NOTHING
+    input: msgspec.Raw = _NOTHING
+    instructions: msgspec.Raw = _NOTHING
+    tools: msgspec.Raw = _NOTHING
+    response_format: msgspec.Raw = _NOTHING
+    text: msgspec.Raw = _NOTHING
+    user: msgspec.Raw = _NOTHING
+    metadata: msgspec.Raw = _NOTHING
+    conversation: msgspec.Raw = _NOTHING
+    conversation_id: msgspec.Raw = _NOTHING
+    session_id: msgspec.Raw = _NOTHING
+    session_params: msgspec.Raw = _NOTHING
+    prompt_cache_key: msgspec.Raw = _NOTHING
+
+
+class _Turn(msgspec.Struct):
+    role: str = ""
+    content: msgspec.Raw = _NOTHING
+
+
+_body = msgspec.json.Decoder(_Body)
+_turns = msgspec.json.Decoder(list[msgspec.Raw])
+_turn = msgspec.json.Decoder(_Turn)
+_any = msgspec.json.Decoder()
+
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on input that it refuses: malformed, not UTF-8, nested too deeply."""
+
+_LARGEST = 2**63 - 1
+
+
+def parse_request(
+    method: str, path: str, content_type: str | None, body: bytes
+) -> InferenceRequest | NotInference | BadRequest:
+    """Read an inference request.
+
+    `path` is the request target, query included. Without a `content_type` the body is taken for JSON. Duplicate
+    fields: the last one counts, as in Python's and Go's decoders. Never raises.
+    """
+    api = api_of(path)
+    if api is None or method != "POST":
+        return NotInference()
+    if content_type and not _says_json(content_type):
+        return BadRequest("Unsupported Media Type: Only 'application/json' is allowed", None, "unsupported_media_type")
+    try:
+        if not body.isascii():
+            body.decode()
+        read = _decoded_body(body)
+    except msgspec.ValidationError as error:
+        return _wrong_type(error)
+    except RecursionError:
+        return BadRequest("The request body is nested too deeply.", None, "invalid_json")
+    except UnicodeDecodeError as error:
+        return BadRequest(f"The request body is not valid UTF-8 (byte {error.start}).", None, "invalid_json")
+    except msgspec.DecodeError as error:
+        detail = "it is empty" if not body else str(error).removeprefix("JSON is malformed: ")
+        return BadRequest(f"We could not parse the JSON body of your request: {detail}.", None, "invalid_json")
+    return _understood(api, read)
+
+
+def _decoded_body(body: bytes) -> _Body:
+    try:
+        return _body.decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        if b"\\u" not in body:
+            raise
+        return _body.decode(repaired(body))
+
+
+def _understood(api: Api, read: _Body) -> InferenceRequest | BadRequest:
+    limits: list[float | None] = []
+    for param, raw in (
+        ("max_completion_tokens", read.max_completion_tokens),
+        ("max_output_tokens", read.max_output_tokens),
+        ("max_tokens", read.max_tokens),
+        ("n", read.n),
+        ("seed", read.seed),
+        ("temperature", read.temperature),
+    ):
+        number = _number(raw)
+        if number is not None and not -_LARGEST <= number <= _LARGEST:
+            return BadRequest(f"Invalid value for '{param}': the number is out of range.", param, "invalid_value")
+        limits.append(number)
+    max_completion, max_output, max_tokens, n, seed, temperature = limits
+    most = next((value for value in (max_completion, max_output, max_tokens) if value is not None), None)
+    schema, json_mode = _asked_format(read)
+    return InferenceRequest(
+        api=api,
+        model=read.model,
+        stream=bytes(read.stream) == b"true",
+        include_usage=_member(read.stream_options, "include_usage") is True,
+        max_tokens=_whole(most),
+        temperature=temperature,
+        n=max(1, _whole(n) or 1),
+        seed=_whole(seed),
+        cache_salt=_string(read.cache_salt),
+        conversation=_conversation(api, read),
+        prompt=_prompt(api, read),
+        json_schema=schema,
+        json_mode=json_mode,
+        tools_json=bytes(read.tools),
+    )
+
+
+def _says_json(content_type: str) -> bool:
+    media = content_type.partition(";")[0].strip().lower()
+    return media == "application/json" or (media.startswith("application/") and media.endswith("+json"))
+
+
+def _wrong_type(error: msgspec.ValidationError) -> BadRequest:
+    """Word a type error as OpenAI does, from msgspec's text: Expected `str | null`, got `int` - at `$.model`."""
+    got = str(error).partition("got `")[2].partition("`")[0] or "another type"
+    if "$.model" in str(error):
+        return BadRequest(f"Invalid type for 'model': expected a string, but got {got}.", "model", "invalid_type")
+    return BadRequest(f"The request body must be a JSON object, but got {got}.", None, "invalid_type")
+
+
+def _decoded(raw: msgspec.Raw) -> Any:
+    """Decode a field, `None` when it is absent or unreadable; the model server says what is wrong with it."""
+    if not raw:
+        return None
+    try:
+        return _any.decode(raw)
+    except _UNREADABLE:
+        return None
+
+
+def _number(raw: msgspec.Raw) -> float | None:
+    """Decode a number; infinity for one that no double holds, `None` for anything else."""
+    if not raw:
+        return None
+    try:
+        value = _any.decode(raw)
+    except msgspec.ValidationError:
+        return math.inf
+    except _UNREADABLE:
+        return None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _string(raw: msgspec.Raw) -> str | None:
+    value = _decoded(raw)
+    return value if isinstance(value, str) else None
+
+
+def _member(raw: msgspec.Raw, name: str) -> Any:
+    value = _decoded(raw)
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _prompt(api: Api, read: _Body) -> bytes:
+    raw = {
+        Api.CHAT: read.messages,
+        Api.MESSAGES: read.messages,
+        Api.COMPLETIONS: read.prompt,
+        Api.RESPONSES: read.input,
+        Api.EMBEDDINGS: read.input,
+    }[api]
+    if not raw:
+        return b""
+    if bytes(memoryview(raw)[:1]) == b'"':
+        text = _string(raw)
+        if text is not None:
+            return text.encode()
+    try:
+        return msgspec.json.format(bytes(raw), indent=-1)
+    except _UNREADABLE:
+        return bytes(raw)
+
+
+def _asked_format(read: _Body) -> tuple[bytes | None, bool]:
+    """Find the schema in `response_format` (chat) or `text.format` (responses), and whether JSON is asked for."""
+    chosen = _decoded(read.response_format)
+    if not isinstance(chosen, dict):
+        chosen = _member(read.text, "format")
+    if not isinstance(chosen, dict):
+        return None, False
+    kind = chosen.get("type")
+    if kind == "json_object":
+        return None, True
+    if kind != "json_schema":
+        return None, False
+    holder = chosen.get("json_schema", chosen)
+    schema = holder.get("schema") if isinstance(holder, dict) else None
+    return (msgspec.json.encode(schema) if isinstance(schema, dict) else None), True
+
+
+def _tools(raw: bytes) -> tuple[Tool, ...]:
+    try:
+        declared = _any.decode(raw) if raw else []
+    except _UNREADABLE:
+        return ()
+    found: list[Tool] = []
+    for entry in declared if isinstance(declared, list) else []:
+        if not isinstance(entry, dict):
+            continue
+        function = entry.get("function")
+        holder = function if isinstance(function, dict) else entry
+        name = holder.get("name")
+        schema = holder.get("parameters", holder.get("input_schema"))
+        if isinstance(name, str):
+            found.append(Tool(name, msgspec.json.encode(schema) if isinstance(schema, dict) else None))
+    return tuple(found)
+
+
+def _conversation(api: Api, read: _Body) -> str | None:
+    """Hash what stays the same over the turns of a conversation.
+
+    An explicit id wins: `metadata.conversation_id` and its kin. Else it is the system prompt with the first
+    message of the user, which every later turn repeats. `user` separates end users either way. Completions and
+    embeddings without an id are conversations of their own: `None`.
+    """
+    user = _string(read.user) or ""
+    explicit = _explicit_conversation(read)
+    if explicit is not None:
+        return _hash("id", user, explicit)
+    if api in (Api.CHAT, Api.MESSAGES):
+        return _opening(bytes(read.system), user, read.messages)
+    if api is Api.RESPONSES:
+        return _opening(bytes(read.instructions), user, read.input)
+    return None
+
+
+def _explicit_conversation(read: _Body) -> str | None:
+    for raw in (read.conversation_id, read.session_id, read.prompt_cache_key, read.conversation):
+        if raw:
+            value = _decoded(raw)
+            if isinstance(value, dict):
+                value = value.get("id")
+            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+                return str(value)
+    for raw in (read.metadata, read.session_params):
+        if raw:
+            for name in ("conversation_id", "session_id"):
+                value = _member(raw, name)
+                if isinstance(value, str) and value:
+                    return value
+    return None
+
+
+def _opening(system: bytes, user: str, messages: msgspec.Raw) -> str | None:
+    if not messages:
+        return None
+    try:
+        turns = _turns.decode(messages)
+    except _UNREADABLE:
+        return _hash("text", user, system, bytes(messages))
+    parts: list[str | bytes] = [system]
+    for raw in turns:
+        try:
+            turn = _turn.decode(raw)
+        except _UNREADABLE:
+            continue
+        if turn.role in ("system", "developer", "user"):
+            parts.append(bytes(turn.content))
+        if turn.role == "user":
+            return _hash("opening", user, *parts)
+    return None
+
+
+def _hash(*parts: str | bytes) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()

@@ -1,0 +1,111 @@
+"""The shadow's legs: what is sent to a candidate, or to the primary again, and what is left out of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .plans import MirrorPlan, Plan
+from .records import Leg, Target
+from .resources.endpoints import Address
+from .resources.shadow_policy import ShadowPolicySpec
+from .routing.filters import apply
+from .routing.table import HeaderChanges, Mirror
+
+__all__ = ["LEG_HEADER", "candidate_target", "control_target", "policy_bytes", "without_credentials"]
+
+Fields = list[tuple[bytes, bytes]]
+
+LEG_HEADER = b"x-mirrorgate-leg"
+"""Marks a request as a shadow's, so that a gateway behind does not mirror it again: `candidate` or `control`."""
+
+_CREDENTIALS = frozenset(
+    (
+        b"authorization",
+        b"proxy-authorization",
+        b"cookie",
+        b"x-api-key",
+        b"api-key",
+        b"x-goog-api-key",
+        b"x-auth-token",
+        b"x-amz-security-token",
+        b"x-csrf-token",
+        b"x-forwarded-access-token",
+        b"x-forwarded-client-cert",
+        b"ocp-apim-subscription-key",
+    )
+)
+_FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"))
+
+
+def without_credentials(fields: Fields) -> Fields:
+    """Leave out the fields that speak for the client; case does not matter."""
+    return [field for field in fields if field[0].lower() not in _CREDENTIALS]
+
+
+def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fields, policy: bytes) -> Target:
+    """Describe a candidate's leg; `sent` are the fields that the primary gets, framing included."""
+    mirror = planned.mirror
+    candidate = mirror.policy.candidate
+    fields = [field for field in sent if field[0].lower() not in _FRAMING]
+    if not candidate.keep_credentials:
+        fields = without_credentials(fields)
+    fields = apply(_header_changes(mirror), fields)
+    fields += [(LEG_HEADER, Leg.CANDIDATE.value.encode()), (b"x-envoy-internal", b"true")]
+    timeout = candidate.timeout
+    if plan.timeouts.request:
+        # The route's own limit ends the copy too, as in Envoy (measured).
+        timeout = min(timeout, plan.timeouts.request)
+    return Target(
+        leg=Leg.CANDIDATE,
+        cluster=mirror.cluster,
+        ref=mirror.destination.ref,
+        host=address.host,
+        port=address.port,
+        head=fields,
+        path=plan.path.decode("latin-1"),
+        model=candidate.model_name,
+        timeout=timeout,
+        connect_timeout=candidate.connect_timeout,
+        idle_timeout=candidate.idle_timeout,
+        max_parallel=candidate.max_parallel_requests,
+        policy=policy,
+    )
+
+
+def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, policy: bytes) -> Target:
+    """Describe the control's leg: the primary's request once more, credentials included, since it goes to the same
+    servers that had them."""
+    fields = [field for field in sent if field[0].lower() not in _FRAMING]
+    fields.append((LEG_HEADER, Leg.CONTROL.value.encode()))
+    candidate = mirror.policy.candidate
+    return Target(
+        leg=Leg.CONTROL,
+        cluster=plan.cluster,
+        ref=plan.pool,
+        host=address.host,
+        port=address.port,
+        head=fields,
+        path=plan.path.decode("latin-1"),
+        model=None if plan.target_model == plan.model else plan.target_model,
+        timeout=candidate.timeout,
+        connect_timeout=candidate.connect_timeout,
+        idle_timeout=candidate.idle_timeout,
+        max_parallel=candidate.max_parallel_requests,
+        policy=policy,
+    )
+
+
+def policy_bytes(policy: ShadowPolicySpec) -> bytes:
+    """Encode a policy for the shadow process. Costly: once a policy, not once a request."""
+    return msgspec.json.encode(policy.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _header_changes(mirror: Mirror) -> HeaderChanges:
+    headers = mirror.policy.candidate.headers
+    if headers is None:
+        return HeaderChanges()
+    return HeaderChanges(
+        set=tuple((item.name.lower(), item.value) for item in headers.set),
+        add=tuple((item.name.lower(), item.value) for item in headers.add),
+        remove=tuple(name.lower() for name in headers.remove),
+    )

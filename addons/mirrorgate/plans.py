@@ -1,0 +1,133 @@
+"""What the director decides about a request, as values that an adapter carries out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .admission.limits import Limits
+from .errors import Refusal
+from .inference.requests import InferenceRequest
+from .resources.endpoints import Address
+from .routing.table import Destination, HeaderChanges, Match, Mirror, Rule
+from .scheduling.picks import Pick, PickState
+
+__all__ = ["Directed", "Effective", "MirrorPlan", "Plan", "Refused", "RequestFacts"]
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """What of a request decides about it, as addons have left it."""
+
+    port: int
+    """The listener's logical port."""
+    method: bytes
+    path: bytes
+    """Request target in origin form, query included."""
+    host: bytes
+    """Host, with or without port; empty for none."""
+    fields: Fields
+    scheme: str
+    client: str
+    """The client's IP address."""
+    local: str | None = None
+    """The local IP address that the client reached; `None` leaves listeners' addresses out of account."""
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the first value of a header, `name` in lower case; `None` when there is none."""
+        return next((value for key, value in self.fields if key.lower() == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The gateway answers by itself."""
+
+    refusal: Refusal
+    message: str = ""
+    """A more exact text than the table's, empty for the table's."""
+    status: int = 0
+    """Instead of the table's; 0 keeps it."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    param: str | None = None
+    code: str | None = None
+    """`error.param` and `error.code` of an OpenAI-shaped error."""
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Directed:
+    """Where a request belongs, known from its head."""
+
+    refused: Refused | None
+    listener: str = ""
+    """`namespace/name/listener`, empty when none matched."""
+    route: str = ""
+    """`namespace/name`, empty when none matched."""
+    rule_index: int = 0
+    cluster: str = ""
+    path: str = ""
+    """Request target in normal form."""
+    match: Match | None = None
+    needs_body: bool = False
+    """Whether the request's body must be read before it can be sent on."""
+    direct: Address | None = None
+    """An address that an addon has set, used as it is."""
+
+    @property
+    def rule(self) -> Rule | None:
+        return None if self.match is None else self.match.rule
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """Timeouts in seconds with every default applied; 0 is switched off."""
+
+    request: float = 0.0
+    stream_idle: float = 300.0
+    max_duration: float = 0.0
+    connect: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorPlan:
+    """One mirror of a request, with the endpoint picked for it; `None` when it has none."""
+
+    mirror: Mirror
+    address: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a request is sent on."""
+
+    address: Address
+    cluster: str
+    pool: str
+    """The destination's ref, the label of the pool's metrics."""
+    path: bytes
+    """Request target to send."""
+    host: bytes | None
+    """The Host to send; `None` keeps the client's."""
+    body: bytes | None
+    """The body to send, its model rewritten where that is asked for; `None` when it is streamed."""
+    request_id: str
+    limits: Limits
+    timeouts: Effective
+    max_requests: int | None
+    request_changes: tuple[HeaderChanges, ...] = ()
+    response_changes: tuple[HeaderChanges, ...] = ()
+    rule: Rule | None = None
+    destination: Destination | None = None
+    inference: InferenceRequest | None = None
+    model: str | None = None
+    target_model: str | None = None
+    conversation: str | None = None
+    pick: Pick | None = None
+    pick_state: PickState | None = field(default=None, repr=False)
+    pick_seconds: float = 0.0
+    mirrors: tuple[MirrorPlan, ...] = ()
+    sampled_out: tuple[Mirror, ...] = ()
+    """Mirrors of the rule that this request's draw left out."""
+    control: Address | None = None
+    """The endpoint of the primary's pool that is asked again, `None` when this request has no control."""

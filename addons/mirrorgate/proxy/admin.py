@@ -1,0 +1,112 @@
+"""The admin server: readiness, metrics, and what the gateway knows, for people and tools.
+
+One tornado `HTTPServer` in the event loop that the proxy runs in. Views are in `admin_sources`, access in
+`admin_access`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from .admin_access import Access
+from .admin_handlers import PeerOf, application, socket_peer
+from .admin_page import load_page
+from .admin_sources import AdminSources
+
+__all__ = ["AdminServer", "Bind", "parse_bind"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    host: str
+    port: int
+    """0 lets the kernel choose."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_bind(text: str) -> Bind | None:
+    """Parse `host:port`, `[ipv6]:port`; `None` for an empty text, ValueError for anything else."""
+    text = text.strip()
+    if not text:
+        return None
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"{text!r}: an IPv6 address stands in brackets, as in [::1]:9901")
+    if not colon or not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ValueError(f"{text!r} is not host:port, such as 127.0.0.1:9901")
+    return Bind(host, int(port))
+
+
+class AdminServer:
+    """Serves *sources* at *bind*.
+
+    Args:
+        sources: what is shown.
+        bind: where; port 0 is chosen by the kernel and then found in `address`.
+        token: the bearer token for changes and for readers on other machines; empty for none.
+        peer_of: names the peer of a request.
+    """
+
+    def __init__(self, sources: AdminSources, bind: Bind, *, token: str = "", peer_of: PeerOf = socket_peer) -> None:
+        self._bind = bind
+        self._application = application(sources, Access(token, bind.host), load_page(), peer_of)
+        self._server: HTTPServer | None = None
+        self._address: Bind | None = None
+
+    @property
+    def address(self) -> Bind | None:
+        """Where the server listens; `None` while it does not."""
+        return self._address
+
+    @property
+    def url(self) -> str:
+        """The address for a browser, empty while the server does not listen."""
+        if self._address is None:
+            return ""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._address.host, self._address.host)
+        return f"http://{Bind(host, self._address.port)}/"
+
+    def start(self) -> None:
+        """Listen. Call it in the running event loop.
+
+        Raises:
+            OSError: the address is taken, or not one of this machine.
+        """
+        if self._server is not None:
+            return
+        try:
+            sockets = bind_sockets(self._bind.port, self._bind.host, reuse_port=False)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
+            raise OSError(error.errno, f"the admin server cannot listen on {self._bind}: {reason}") from error
+        self._server = HTTPServer(
+            self._application,
+            idle_connection_timeout=60.0,
+            body_timeout=10.0,
+            max_header_size=16 * 1024,
+            max_body_size=64 * 1024,
+            xheaders=False,
+        )
+        self._server.add_sockets(sockets)
+        self._address = Bind(self._bind.host, _port(sockets[0]))
+
+    async def stop(self) -> None:
+        """Close the listening sockets and every connection; stopping twice is harmless."""
+        server, self._server, self._address = self._server, None, None
+        if server is not None:
+            server.stop()
+            await server.close_all_connections()
+
+
+def _port(listening: socket.socket) -> int:
+    port: int = listening.getsockname()[1]
+    return port

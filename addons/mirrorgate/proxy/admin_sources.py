@@ -1,0 +1,150 @@
+"""What the admin server shows: callables that the composition root fills in, and the shapes that the page reads.
+
+The server knows no other part of the gateway. A callable is called in the event loop for every request of its page,
+returns values that JSON can hold, and may be a coroutine function. Keys that the page does not find it leaves out, so
+more can be said in any of these than is written down here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TypedDict
+
+__all__ = [
+    "Action",
+    "AdminSources",
+    "BreakerView",
+    "ClusterView",
+    "ClustersView",
+    "ComparisonView",
+    "EndpointView",
+    "ExchangesView",
+    "LoadView",
+    "PickView",
+    "ScoreView",
+    "View",
+    "collecting",
+]
+
+View = Callable[[], object | Awaitable[object]]
+Action = Callable[[], object | Awaitable[object]]
+
+
+class BreakerView(TypedDict):
+    """One limit of a cluster."""
+
+    used: int
+    limit: int | None
+    """`None` when nothing limits it."""
+    open: bool
+
+
+class LoadView(TypedDict, total=False):
+    waiting: int
+    running: int
+    kv_usage: float
+    """0 to 1."""
+    age: float
+    """Seconds since it was scraped."""
+
+
+class EndpointView(TypedDict, total=False):
+    address: str
+    name: str
+    healthy: bool
+    in_flight: int
+    connections: int
+    load: LoadView | None
+    error: str
+    """Why it is not healthy, empty when it is."""
+
+
+class ScoreView(TypedDict, total=False):
+    endpoint: str
+    total: float
+    parts: dict[str, float]
+    """Scorer to its weighted share of the total."""
+
+
+class PickView(TypedDict, total=False):
+    at: float
+    """Unix time."""
+    endpoint: str
+    profile: str
+    reason: str
+    model: str
+    scores: list[ScoreView]
+
+
+class ClusterView(TypedDict, total=False):
+    name: str
+    kind: str
+    """`rule` or `mirror`."""
+    destinations: list[str]
+    limits: dict[str, BreakerView]
+    """By `connections`, `pending`, `parallel`, `retries`."""
+    endpoints: list[EndpointView]
+    picks: list[PickView]
+    """Latest first."""
+
+
+class ClustersView(TypedDict):
+    """What `/clusters` answers."""
+
+    clusters: list[ClusterView]
+
+
+class ComparisonView(TypedDict, total=False):
+    id: str
+    at: float
+    cluster: str
+    outcome: str
+    similarity: float | None
+    summary: str
+
+
+class ExchangesView(TypedDict):
+    """What `/exchanges` answers, latest first."""
+
+    exchanges: list[ComparisonView]
+
+
+def collecting() -> object:
+    """Return the verdict before there is any evidence."""
+    return {"verdict": "HOLD", "reason": "collecting", "shadows": []}
+
+
+def _no_clusters() -> object:
+    return {"clusters": []}
+
+
+def _no_exchanges() -> object:
+    return {"exchanges": []}
+
+
+def _nothing() -> object:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSources:
+    ready: Callable[[], tuple[bool, str]]
+    """Whether /ready answers 200, and its text."""
+    metrics: Callable[[str], tuple[str, Iterator[bytes]]]
+    """From an Accept header to the content type and the exposition in pieces (`Metrics.render_pieces`)."""
+    resources: View = _nothing
+    routes: View = _nothing
+    clusters: View = _no_clusters
+    """A `ClustersView`."""
+    exchanges: View = _no_exchanges
+    """An `ExchangesView`."""
+    verdict: View = collecting
+    """`verdict` (`PROMOTE`, `HOLD`, `REJECT`), `reason`, and a list of `shadows` with the same and more for each."""
+    overview: View = _nothing
+    """`version`, `started` (Unix time), `generation`, `applied` (Unix time), `problems`, `paused`, and `summary`
+    (`telemetry.summary.summarise`)."""
+    drain: Action | None = None
+    """Stop taking requests and let those under way end; `None` refuses `POST /drain` with 501."""
+    pause_mirrors: Action | None = None
+    resume_mirrors: Action | None = None

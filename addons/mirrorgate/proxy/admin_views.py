@@ -1,0 +1,87 @@
+"""The gateway's state in the shapes of `/clusters`: counts, endpoints and picks as JSON-ready values."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from ..admission.cluster import Gauges
+from ..admission.limits import UNLIMITED
+from ..scheduling.endpoints import EndpointHealth, EndpointView
+from ..scheduling.picks import Pick
+from .admin_sources import BreakerView, LoadView, PickView, ScoreView
+from .admin_sources import EndpointView as EndpointRow
+
+__all__ = ["LatestPicks", "endpoint_rows", "limit_views", "pick_view"]
+
+_SHOWN_SCORES = 32
+"""Candidates shown for a pick, best first."""
+
+
+class LatestPicks:
+    """The last few picks of one cluster, latest first when shown. Adding one costs an append.
+
+    A pick keeps its tables alive, so the number is small.
+    """
+
+    def __init__(self, kept: int = 8) -> None:
+        self._picks: deque[tuple[float, str, Pick]] = deque(maxlen=kept)
+
+    def add(self, at: float, model: str, pick: Pick) -> None:
+        """Remember a pick made at Unix time *at*."""
+        self._picks.append((at, model, pick))
+
+    def views(self) -> list[PickView]:
+        """Put them into words."""
+        return [pick_view(at, model, pick) for at, model, pick in reversed(self._picks)]
+
+
+def limit_views(gauges: Gauges) -> dict[str, BreakerView]:
+    """Return what counts against each limit of a cluster."""
+    limits = gauges.limits
+    return {
+        "connections": _limit(gauges.connections, limits.connections, gauges.connections_open),
+        "pending": _limit(gauges.pending, limits.pending, gauges.pending_open),
+        "parallel": _limit(gauges.active, limits.parallel, gauges.parallel_open),
+    }
+
+
+def endpoint_rows(views: Iterable[EndpointView], health: dict[str, EndpointHealth], now: float) -> list[EndpointRow]:
+    """Return a row for each endpoint. *now* is of the clock that `Load.at` was read from."""
+    rows: list[EndpointRow] = []
+    for view in views:
+        known = health.get(view.key)
+        row = EndpointRow(
+            address=view.key,
+            name=view.address.name,
+            healthy=view.healthy,
+            in_flight=view.in_flight,
+            load=None,
+            error=known.last_error if known is not None else "",
+        )
+        if view.load is not None:
+            load = LoadView(waiting=view.load.waiting, running=view.load.running, age=round(now - view.load.at, 3))
+            if view.load.kv_usage is not None:
+                load["kv_usage"] = view.load.kv_usage
+            row["load"] = load
+        rows.append(row)
+    return rows
+
+
+def pick_view(at: float, model: str, pick: Pick) -> PickView:
+    """Return a pick with the scores of the candidates, best first."""
+    scores: Sequence[ScoreView] = [
+        ScoreView(
+            endpoint=scored.endpoint,
+            total=round(scored.total, 4),
+            parts={name: round(score * weight, 4) for name, score, weight in scored.parts},
+        )
+        for scored in pick.scores[:_SHOWN_SCORES]
+    ]
+    return PickView(
+        at=at, endpoint=pick.endpoint, profile=pick.profile, reason=pick.reason, model=model, scores=list(scores)
+    )
+
+
+def _limit(used: int, limit: int, reached: bool) -> BreakerView:
+    return BreakerView(used=used, limit=None if limit >= UNLIMITED else limit, open=reached)

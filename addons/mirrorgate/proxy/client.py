@@ -1,0 +1,295 @@
+"""One client connection: requests come in one after another, each becomes an exchange, answers go out in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from mitmproxy import connection
+
+from ..errors import REPLIES, Refusal
+from .http1 import Fields, Malformed, RequestHead, RequestReader, render_response
+from .mitm import new_client, stock_mode
+
+if TYPE_CHECKING:
+    from .carrying import Carrier
+    from .dataplane import Dataplane, Port
+
+__all__ = ["ClientConnection", "Inbound"]
+
+_HIGH_WATER = 256 * 1024
+"""Body bytes held for a request that is not yet forwarded, or whose upstream does not keep up, before the client is
+made to wait. A body that is being buffered on purpose has its own limit."""
+
+_LINGER = 1.0
+"""Seconds for which the rest of an upload is read and dropped after an early answer, so that the answer is not lost
+to a reset. Envoy's delayed close takes as long."""
+
+
+class Inbound:
+    """A request as it comes in. The exchange takes its pieces; `changed` is called when there is more."""
+
+    __slots__ = ("buffered", "carrier", "ended", "head", "pieces", "received", "started", "trailers")
+
+    def __init__(self, head: RequestHead, started: float) -> None:
+        self.head = head
+        self.started = started
+        self.pieces: list[bytes] = []
+        self.buffered = 0
+        self.received = 0
+        self.ended = False
+        self.trailers: Fields = ()
+        self.carrier: Carrier | None = None
+
+    def take(self) -> list[bytes]:
+        """Take the pieces that have arrived."""
+        pieces, self.pieces, self.buffered = self.pieces, [], 0
+        return pieces
+
+
+class ClientConnection(asyncio.Protocol):
+    """A client's connection to one listener port."""
+
+    def __init__(self, plane: Dataplane, port: Port) -> None:
+        self.plane = plane
+        self.port = port
+        self.client: connection.Client
+        self.transport: asyncio.Transport
+        self.carrier: Carrier | None = None
+        self.since = 0.0
+        """Monotonic time since which nothing was under way, or since which a head has been arriving."""
+        self.writable = True
+        self._reader = RequestReader(self, plane.settings.max_head)
+        self._queue: list[Inbound] = []
+        self._receiving: Inbound | None = None
+        self._paused: set[str] = set()
+        self._drained: Carrier | None = None
+        self._discarding = False
+        self._tunnel = False
+        self._error: Malformed | None = None
+        self._closed = False
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        plane = self.plane
+        peer = transport.get_extra_info("peername") or ("", 0)
+        own = transport.get_extra_info("sockname") or ("", 0)
+        self.client = new_client(peer, own, stock_mode(own[1] or 80))
+        self.since = time.monotonic()
+        plane.connected(self)
+        pending = plane.hooks.fire("client_connected", self.client)
+        if pending is not None:
+            self.hold("hook")
+            plane.spawn(self._greet(pending))
+        elif self.client.error:
+            transport.abort()
+
+    async def _greet(self, pending: object) -> None:
+        await pending  # type: ignore[misc]
+        self.unhold("hook")
+        if self.client.error:
+            self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
+        if self._tunnel:
+            if self.carrier is not None:
+                self.carrier.tunnel_data(data)
+            return
+        if self.carrier is None and self._receiving is None:
+            self.since = time.monotonic()
+        try:
+            self._reader.feed(data)
+        except Malformed as error:
+            self._error = error
+            self.hold("malformed")
+        self._advance()
+
+    def eof_received(self) -> bool:
+        # A client that shuts its writing side down is taken for gone, as in Envoy: a close looks the same.
+        if self._tunnel and self.carrier is not None:
+            self.carrier.tunnel_eof()
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        self.client.timestamp_end = time.time()
+        self.client.state = connection.ConnectionState.CLOSED
+        if self.carrier is not None:
+            self.carrier.client_left()
+        self._queue.clear()
+        self._drained = None
+        self.plane.disconnected(self)
+        pending = self.plane.hooks.fire("client_disconnected", self.client)
+        if pending is not None:
+            self.plane.spawn(pending)
+
+    def pause_writing(self) -> None:
+        self.writable = False
+        if self.carrier is not None:
+            self.carrier.client_writable(False)
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            self.transport.set_write_buffer_limits()
+            drained.client_drained()
+        elif self.carrier is not None:
+            self.carrier.client_writable(True)
+
+    # RequestSink
+
+    def request_head(self, head: RequestHead) -> None:
+        self._receiving = Inbound(head, time.time())
+        self._queue.append(self._receiving)
+
+    def request_body(self, data: bytes) -> None:
+        inbound = self._receiving
+        if inbound is not None:
+            inbound.pieces.append(data)
+            inbound.buffered += len(data)
+            inbound.received += len(data)
+
+    def request_end(self, trailers: Fields) -> None:
+        inbound = self._receiving
+        if inbound is not None:
+            inbound.trailers = trailers
+            inbound.ended = True
+            self._receiving = None
+
+    # For the exchange
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or self.transport.is_closing()
+
+    def hold(self, reason: str) -> None:
+        """Stop reading from the client until `unhold` is called for every reason."""
+        if not self._paused and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._paused.add(reason)
+
+    def unhold(self, reason: str) -> None:
+        if reason in self._paused:
+            self._paused.discard(reason)
+            if not self._paused and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def write(self, data: bytes) -> None:
+        if not self._closed:
+            self.transport.write(data)
+
+    def when_drained(self, carrier: Carrier) -> bool:
+        """Call `client_drained` once all that was written is sent; `False` when that is so already."""
+        if self._closed or self.transport.get_write_buffer_size() == 0:
+            return False
+        self._drained = carrier
+        # With a high-water mark of 0 the transport reports when it has run empty.
+        self.transport.set_write_buffer_limits(high=0)
+        return True
+
+    def start_tunnel(self) -> bytes:
+        """Stop reading HTTP after a switch of protocols; returns what the client sent behind its request."""
+        self._tunnel = True
+        held, self._reader.held = self._reader.held, b""
+        return held
+
+    def end_writing(self) -> None:
+        if not self.closed and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def exchange_done(self, *, close: bool) -> None:
+        """End the exchange under way: close, or go on to the next request."""
+        carrier, self.carrier = self.carrier, None
+        self.since = time.monotonic()
+        self.unhold("body")
+        if self.closed:
+            return
+        if carrier is not None and not carrier.inbound.ended:
+            self._linger()
+        elif close or self._tunnel:
+            self.transport.close()
+        else:
+            if self._reader.upgraded:
+                try:
+                    self._reader.resume()
+                except Malformed as error:
+                    self._error = error
+            if self._queue or self._error is not None:
+                # Not at once: a burst of pipelined requests must not nest.
+                asyncio.get_running_loop().call_soon(self._advance)
+            elif self.plane.draining:
+                self.transport.close()
+
+    def abort(self) -> None:
+        """Hang up at once."""
+        if not self._closed:
+            self.transport.abort()
+
+    def sweep(self, now: float) -> None:
+        """End the connection when it has idled, or taken too long over a request head. `now` is monotonic."""
+        if self.carrier is not None or self._discarding or self._closed:
+            return
+        settings = self.plane.settings
+        if self._reader.idle:
+            if now - self.since > settings.idle_timeout:
+                self.transport.close()
+        elif now - self.since > settings.head_timeout:
+            self._reject(Refusal.REQUEST_HEADER_TIMEOUT, "")
+
+    def drain(self) -> None:
+        """Close when nothing is under way; otherwise the exchange closes it."""
+        if self.carrier is None and not self._queue and not self._closed:
+            self.transport.close()
+
+    def _advance(self) -> None:
+        if self._closed:
+            return
+        if self.carrier is not None:
+            self.carrier.inbound_changed()
+        elif self._queue:
+            self.plane.start(self, self._queue.pop(0))
+        elif self._error is not None:
+            error, self._error = self._error, None
+            self._reject(error.refusal, str(error))
+            return
+        if self._error is not None and self.carrier is not None and self.carrier.inbound is self._receiving:
+            # The body of the request under way is malformed.
+            error, self._error = self._error, None
+            self.carrier.malformed(error)
+            return
+        if self._queue:
+            self.hold("pipeline")
+        else:
+            self.unhold("pipeline")
+
+    def _reject(self, refusal: Refusal, message: str) -> None:
+        """Answer what is not a request, and close. mitmproxy has no flow for it."""
+        reply = REPLIES[refusal]
+        body = (message or reply.body).encode("latin-1", "replace")
+        fields = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"text/plain"),
+            (b"connection", b"close"),
+        ]
+        self.write(render_response(reply.status, self.plane.reason(reply.status), fields) + body)
+        self.plane.rejected(self, refusal, message)
+        self._linger()
+
+    def _linger(self) -> None:
+        self._discarding = True
+        self._queue.clear()
+        for reason in tuple(self._paused):
+            self.unhold(reason)
+        asyncio.get_running_loop().call_later(_LINGER, self._close_after_linger)
+
+    def _close_after_linger(self) -> None:
+        if not self._closed:
+            self.transport.close()

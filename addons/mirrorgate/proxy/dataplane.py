@@ -1,0 +1,290 @@
+"""The data plane: everything that exchanges share. Listens, keeps the pools, and tells subscribers what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import http as stdlib_http
+import logging
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from typing import Any
+
+from mitmproxy import connection, http
+from mitmproxy.proxy import mode_specs
+
+from ..admission.cluster import Gauges
+from ..director import Director, destinations_of, limits_of, rules_of
+from ..errors import REPLIES, Refusal
+from ..events import Event, ExchangeDone, Picked
+from ..plans import Plan
+from ..snapshot import Snapshot
+from .carrying import Carrier
+from .client import ClientConnection, Inbound
+from .mirroring import MirrorHandle, Mirroring
+from .mitm import GatewayMode, Hooks
+from .upstream import ClusterPool, ConnectionSettings
+
+__all__ = ["Dataplane", "Port", "Settings"]
+
+logger = logging.getLogger(__name__)
+
+_SWEEP = 1.0
+"""Seconds between looks at idle connections; their limits are minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Limits of the data plane. Bytes and seconds."""
+
+    stream_over: int | None = 1024 * 1024
+    """Bodies above this size stream; 0 streams every body, `None` none but event streams."""
+    body_limit: int = 64 * 1024 * 1024
+    """A request body that must be buffered may have this size; larger ones are answered 413."""
+    max_head: int = 61440
+    """Bytes of a head, its first line included; Envoy's default."""
+    head_timeout: float = 60.0
+    """From the first byte of a request's head to its last."""
+    idle_timeout: float = 3600.0
+    """Between two requests of a client; Envoy's default."""
+    upstream_idle_timeout: float = 3600.0
+    store_streamed: bool = False
+    """Whether streamed bodies are kept on the flow too (mitmproxy's `store_streamed_bodies`)."""
+    drain_timeout: float = 30.0
+    """How long running exchanges may take to end when the gateway stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A bound port."""
+
+    logical: int
+    """The listeners' port in the configuration, before any offset."""
+
+
+class Dataplane:
+    """Shared by every connection and exchange of one process."""
+
+    def __init__(self, director: Director, hooks: Hooks, settings: Settings) -> None:
+        self.director = director
+        self.hooks = hooks
+        self.settings = settings
+        self.mirroring: Mirroring | None = None
+        self.draining = False
+        self.bugs = 0
+        self.connections: set[ClientConnection] = set()
+        self.pools: dict[str, ClusterPool] = {}
+        self.flows: weakref.WeakValueDictionary[str, http.HTTPFlow] = weakref.WeakValueDictionary()
+        """Mirrored flows that somebody still holds (mitmweb's view does), for the mark that their comparison brings."""
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._date: tuple[int, bytes] = (0, b"")
+        self._idle: asyncio.Event | None = None
+
+    # Life
+
+    async def listen(self, mode: mode_specs.ProxyMode, host: str, port: int) -> asyncio.Server:
+        """Bind a port for the gateway mode."""
+        assert isinstance(mode, GatewayMode)
+        loop = asyncio.get_running_loop()
+        bound = Port(mode.logical_port)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_SWEEP, self._sweep)
+        return await loop.create_server(lambda: ClientConnection(self, bound), host, port, backlog=1024)
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Tell a subscriber of every event from now on."""
+        self._subscribers.append(subscriber)
+
+    def emit(self, event: Event) -> None:
+        for subscriber in self._subscribers:
+            try:
+                subscriber(event)
+            except Exception:
+                logger.exception("a subscriber failed on %s", type(event).__name__)
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Let a configuration take effect: pools take their new limits, endpoints that left are given up."""
+        self.director.adopt(snapshot)
+        rules = {rule.cluster: rule for rule in rules_of(snapshot)}
+        for name, pool in list(self.pools.items()):
+            rule = rules.get(name)
+            if rule is None:
+                pool.keep_only(set())
+                if pool.cluster.idle:
+                    del self.pools[name]
+                continue
+            timeouts = rule.timeouts
+            settings = self._connection_settings(
+                timeouts.connect or 10.0, rule.traffic.max_requests_per_connection
+            )
+            pool.configure(limits_of(rule.traffic), settings)
+            pool.keep_only({str(a) for destination in destinations_of(rule) for a in destination.endpoints})
+
+    async def drain(self, timeout: float | None = None) -> bool:
+        """Let running exchanges end and close idle connections. Whether all ended in time."""
+        self.draining = True
+        for client in list(self.connections):
+            if client.carrier is not None:
+                client.carrier.drain()
+            client.drain()
+        if self.connections:
+            self._idle = asyncio.Event()
+            try:
+                async with asyncio.timeout(self.settings.drain_timeout if timeout is None else timeout):
+                    await self._idle.wait()
+            except TimeoutError:
+                return False
+        return True
+
+    def close(self) -> None:
+        """Hang up on everything."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for client in list(self.connections):
+            client.abort()
+        for pool in self.pools.values():
+            pool.close()
+        for task in list(self._tasks):
+            task.cancel()
+        self.hooks.close()
+
+    # For connections and exchanges
+
+    def connected(self, client: ClientConnection) -> None:
+        self.connections.add(client)
+
+    def disconnected(self, client: ClientConnection) -> None:
+        self.connections.discard(client)
+        if self._idle is not None and not self.connections:
+            self._idle.set()
+
+    def start(self, client: ClientConnection, inbound: Inbound) -> None:
+        """Begin an exchange."""
+        carrier = Carrier(self, client, inbound)
+        client.carrier = carrier
+        inbound.carrier = carrier
+        carrier.start()
+
+    def new_flow(self, client: ClientConnection, inbound: Inbound) -> http.HTTPFlow:
+        """Make the flow that addons see. Host and port are the authority's until an addon changes them."""
+        head = inbound.head
+        flow = http.HTTPFlow(client.client, connection.Server(address=None), live=True)
+        host, port = _host_and_port(head.authority, client.port.logical)
+        flow.request = http.Request(
+            host, port, head.method, b"http", b"", head.path, head.version, http.Headers(head.fields), None, None,
+            inbound.started, None,
+        )  # fmt: skip
+        return flow
+
+    def pool(self, plan: Plan) -> ClusterPool:
+        """Return the pool of a plan's cluster."""
+        pool = self.pools.get(plan.cluster)
+        if pool is None:
+            settings = self._connection_settings(plan.timeouts.connect, plan.max_requests)
+            pool = self.pools[plan.cluster] = ClusterPool(plan.cluster, plan.limits, settings, self.hooks)
+        return pool
+
+    def calm(self, cluster: str) -> bool:
+        """Tell whether a cluster has no queue and is under half of its limits."""
+        pool = self.pools.get(cluster)
+        if pool is None:
+            return True
+        gauges = pool.cluster.gauges
+        return not gauges.pending and 2 * gauges.active < gauges.limits.parallel
+
+    def gauges(self) -> dict[str, Gauges]:
+        """Return the counts of every cluster."""
+        return {name: pool.cluster.gauges for name, pool in self.pools.items()}
+
+    def picked(self, plan: Plan, exchange: str, at: float) -> None:
+        if plan.pick is not None:
+            self.director.note_pick(plan, exchange, at)
+            self.emit(Picked(plan.cluster, plan.pool, plan.pick.endpoint, plan.pick.profile, plan.pick_seconds))
+
+    def mirror(
+        self, carrier: Carrier, plan: Plan, sent: list[tuple[bytes, bytes]], body: bytes | None
+    ) -> MirrorHandle | None:
+        """Mirror an admitted exchange; never raises, since production must not feel the shadow."""
+        if self.mirroring is None or not (plan.mirrors or plan.sampled_out):
+            return None
+        try:
+            return self.mirroring.begin(carrier, plan, sent, body)
+        except Exception:
+            self.bugs += 1
+            logger.exception("mirroring failed; the primary goes on")
+            return None
+
+    def finished(self, carrier: Carrier) -> None:
+        """Take note that an exchange is over."""
+        facts = carrier.facts
+        if facts.mirrored:
+            self.flows[facts.id] = carrier.flow
+        if self.mirroring is not None and carrier.plan is not None and facts.refusal is not None and not facts.mirrored:
+            self.mirroring.rejected(facts.id, carrier.plan)
+        self.emit(facts.finish(time.time()))
+        pool = carrier.pool
+        if pool is not None and pool.cluster.idle and pool.name.startswith("direct/"):
+            self.pools.pop(pool.name, None)
+
+    def rejected(self, client: ClientConnection, refusal: Refusal, message: str) -> None:
+        """Tell of bytes that were no request."""
+        reply = REPLIES[refusal]
+        now = time.time()
+        peer = client.client.peername
+        self.emit(
+            ExchangeDone(
+                id="", started=now, method="", path="", authority="", protocol="", status=reply.status,
+                flag=reply.flag, details=reply.details, refusal=refusal.value, bytes_received=0,
+                bytes_sent=len(message or reply.body), duration=0.0, response_duration=None, queued=0.0, listener="",
+                route="", rule=0, cluster="", pool="", endpoint="", model="", target_model="", request_id="",
+                user_agent="", forwarded_for="", client=f"{peer[0]}:{peer[1]}", streamed=False, ttft=None, itl=None,
+                prompt_tokens=None, completion_tokens=None, mirrored=0,
+            )
+        )  # fmt: skip
+
+    def spawn(self, work: Awaitable[Any]) -> None:
+        """Run work in the background and keep it; mitmproxy's loop starts tasks at once, up to their first wait."""
+        task = asyncio.ensure_future(work)
+        if not task.done():
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def count_bug(self) -> None:
+        self.bugs += 1
+
+    def reason(self, status: int) -> bytes:
+        """Return the reason phrase of a status."""
+        try:
+            return stdlib_http.HTTPStatus(status).phrase.encode()
+        except ValueError:
+            return b"Unknown"
+
+    def date(self) -> bytes:
+        """Return the value of a Date field, made once a second."""
+        now = int(time.time())
+        if self._date[0] != now:
+            self._date = (now, formatdate(now, usegmt=True).encode())
+        return self._date[1]
+
+    def _connection_settings(self, connect: float, max_requests: int | None) -> ConnectionSettings:
+        return ConnectionSettings(connect, self.settings.upstream_idle_timeout, max_requests, self.settings.max_head)
+
+    def _sweep(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
+        now = time.monotonic()
+        for client in list(self.connections):
+            client.sweep(now)
+        for pool in self.pools.values():
+            pool.sweep(now)
+
+
+def _host_and_port(authority: bytes, port: int) -> tuple[str, int]:
+    text = authority.decode("latin-1")
+    host, colon, tail = text.rpartition(":")
+    if colon and tail.isdigit() and not host.endswith(":") and int(tail) < 65536:
+        return host.strip("[]"), int(tail)
+    return text.strip("[]") or "gateway.invalid", port

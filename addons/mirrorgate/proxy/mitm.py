@@ -1,0 +1,220 @@
+"""Everything that reaches into mitmproxy's internals, tested with the versions in `TESTED`.
+
+The proxy mode registers itself with mitmproxy by being defined. Its server instance listens with protocols of ours
+in place of mitmproxy's layers, so that mitmproxy's own HTTP code never runs; the hooks, flows, options and commands
+that addons and mitmweb know stay mitmproxy's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from mitmproxy import addonmanager, connection, exceptions, flow, http, version
+from mitmproxy.proxy import context, layer, mode_servers, mode_specs
+
+__all__ = ["TESTED", "GatewayInstance", "GatewayMode", "Hooks", "check_version", "stock_mode", "wait_for_resume"]
+
+logger = logging.getLogger(__name__)
+
+TESTED = ("12.2",)
+"""The release series of mitmproxy that the tests have run with."""
+
+Listen = Callable[[mode_specs.ProxyMode, str, int], Awaitable["asyncio.Server"]]
+
+
+def check_version() -> str | None:
+    """Tell what is wrong with the installed mitmproxy, `None` when it is one that was tested."""
+    if version.VERSION.startswith(tuple(f"{series}." for series in TESTED)):
+        return None
+    return (
+        f"mitmproxy {version.VERSION} is not one that Mirrorgate was tested with ({', '.join(TESTED)}.x); "
+        "install the version that requirements.txt pins"
+    )
+
+
+class GatewayMode(mode_specs.ProxyMode):
+    """A listener of the gateway: `gateway:PORT@HOST:PORT`, where the data is the listener's logical port."""
+
+    description = "gateway"
+    transport_protocol = "tcp"
+
+    def __post_init__(self) -> None:
+        if not self.data.isdigit() or not 0 < int(self.data) < 65536:
+            raise ValueError("the gateway mode takes the listener's port, such as gateway:80@127.0.0.1:8080")
+
+    @property
+    def logical_port(self) -> int:
+        return int(self.data)
+
+
+class GatewayInstance(mode_servers.AsyncioServerInstance[GatewayMode]):
+    """Binds one address for the gateway."""
+
+    listener: Listen | None = None
+    """Set by the gateway's addon before it sets the mode; opens the socket."""
+
+    def make_top_layer(self, context: context.Context) -> layer.Layer:
+        raise AssertionError("the gateway has no layers")
+
+    async def listen(self, host: str, port: int) -> list[Any]:
+        listen = type(self).listener
+        if listen is None:
+            raise OSError("the gateway mode is set by the gateway's addon, not by hand")
+        return [await listen(self.mode, host, port)]
+
+
+@functools.cache
+def stock_mode(port: int) -> mode_specs.ProxyMode:
+    """Return the mode that flows carry: a stock one, since an unmodified mitmproxy cannot read a mode of ours.
+
+    Reverse mode fits what addons expect of a server (`proxyauth` answers 401, for instance).
+    """
+    return mode_specs.ProxyMode.parse(f"reverse:http://gateway.invalid:80@{port}")
+
+
+class Hooks:
+    """Calls the handlers of all addons, looked up once for each event and anew whenever the chain changes.
+
+    mitmproxy walks every addon for every event, which is half of the cost of a small request (measured).
+    """
+
+    _MARK = "_mirrorgate_hooks"
+
+    def __init__(self, manager: addonmanager.AddonManager) -> None:
+        self._manager = manager
+        self._handlers: dict[str, list[Callable[..., Any]]] = {}
+        watchers: list[Hooks] | None = getattr(manager, self._MARK, None)
+        if watchers is None:
+            watchers = []
+            setattr(manager, self._MARK, watchers)
+            for name in ("register", "remove", "clear", "add"):
+                setattr(manager, name, _forgetting(getattr(manager, name), watchers))
+        watchers.append(self)
+
+    def forget(self) -> None:
+        """Look every handler up again."""
+        self._handlers.clear()
+
+    def close(self) -> None:
+        getattr(self._manager, self._MARK).remove(self)
+
+    def listens(self, name: str) -> bool:
+        """Tell whether any addon has a handler for the event."""
+        return bool(self._of(name))
+
+    def fire(self, name: str, argument: object) -> Awaitable[None] | None:
+        """Call the event's handlers in mitmproxy's order; what is returned must be awaited, `None` when all are done."""
+        handlers = self._handlers.get(name)
+        if handlers is None:
+            handlers = self._of(name)
+        for position, handler in enumerate(handlers):
+            try:
+                result = handler(argument)
+            except exceptions.AddonHalt:
+                return None
+            except exceptions.OptionsError:
+                raise
+            except Exception as error:
+                _log_addon_error(error)
+                continue
+            if result is not None and inspect.isawaitable(result):
+                return self._rest(result, handlers[position + 1 :], argument)
+        return None
+
+    async def _rest(self, first: Awaitable[None], handlers: list[Callable[..., Any]], argument: object) -> None:
+        try:
+            try:
+                await first
+            except (exceptions.AddonHalt, exceptions.OptionsError):
+                raise
+            except Exception as error:
+                _log_addon_error(error)
+            for handler in handlers:
+                try:
+                    result = handler(argument)
+                    if result is not None and inspect.isawaitable(result):
+                        await result
+                except (exceptions.AddonHalt, exceptions.OptionsError):
+                    raise
+                except Exception as error:
+                    _log_addon_error(error)
+        except exceptions.AddonHalt:
+            return
+
+    def _of(self, name: str) -> list[Callable[..., Any]]:
+        handlers = self._handlers[name] = list(self._find(name))
+        return handlers
+
+    def _find(self, name: str) -> Iterator[Callable[..., Any]]:
+        for addon in addonmanager.traverse(self._manager.chain):
+            handler = getattr(addon, name, None)
+            # A module of the same name (`from mitmproxy import log`) is no handler.
+            if handler is not None and callable(handler):
+                yield handler
+
+
+def _forgetting(method: Callable[..., Any], watchers: list[Hooks]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        finally:
+            for watcher in watchers:
+                watcher.forget()
+
+    return wrapper
+
+
+def _log_addon_error(error: Exception) -> None:
+    logging.getLogger("mitmproxy.addonmanager").error("Addon error: %s", error, exc_info=error)
+
+
+async def wait_for_resume(held: flow.Flow, ended: asyncio.Future[None]) -> None:
+    """Wait until an intercepted flow is resumed or killed, or `ended` is done (the client left, or a drain).
+
+    `Flow.kill` wakes nobody by itself (measured), so it is watched while the wait lasts.
+    """
+    if not held.intercepted:
+        return
+    woken = asyncio.get_running_loop().create_future()
+
+    def wake(_: object = None) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    kill = held.kill
+
+    def kill_and_wake() -> None:
+        kill()
+        wake()
+
+    held.kill = kill_and_wake  # type: ignore[method-assign]
+    resumed = asyncio.ensure_future(held.wait_for_resume())
+    resumed.add_done_callback(wake)
+    ended.add_done_callback(wake)
+    try:
+        await woken
+    finally:
+        resumed.cancel()
+        ended.remove_done_callback(wake)
+        del held.kill  # type: ignore[method-assign]
+        if held.intercepted:
+            held.intercepted = False
+
+
+def new_client(peername: tuple[Any, ...], sockname: tuple[Any, ...], mode: mode_specs.ProxyMode) -> connection.Client:
+    """Make the connection data of a client that has just connected."""
+    return connection.Client(
+        peername=peername[:2], sockname=sockname[:2], proxy_mode=mode, state=connection.ConnectionState.OPEN
+    )
+
+
+def killed(held: http.HTTPFlow) -> bool:
+    """Tell whether an addon or a person has killed the flow."""
+    error = held.error
+    return error is not None and error.msg == flow.Error.KILLED_MESSAGE

@@ -1,0 +1,172 @@
+"""The bytes that are sent: request heads for the upstream, answer heads for the client, the gateway's own replies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mitmproxy import http
+
+from ..errors import LocalReply
+from ..inference.errors import openai_error
+from ..plans import Plan, Refused
+from ..routing.filters import apply
+from .http1 import RequestHead, ResponseHead, without_hop_by_hop
+
+__all__ = ["answer_head", "forwarded_head", "local_fields", "reply_body", "websocket_upgrade"]
+
+Fields = list[tuple[bytes, bytes]]
+
+_OURS = frozenset(
+    (
+        b"content-length",
+        b"expect",
+        b"x-forwarded-for",
+        b"x-forwarded-proto",
+        b"x-request-id",
+        b"x-envoy-internal",
+        b"x-gateway-destination-endpoint",
+        b"x-gateway-destination-endpoint-subset",
+        b"x-gateway-model-name-rewrite",
+        b"test-epp-endpoint-selection",
+    )
+)
+"""Fields that the gateway writes itself, or that a client must not be able to set (endpoint picker protocol)."""
+
+
+def websocket_upgrade(head: RequestHead) -> bytes:
+    """Return the protocol of an upgrade that is passed on, empty for none. Only websocket is; h2c is answered in
+    HTTP/1.1, as a server may (RFC 9110, 7.8)."""
+    return head.upgrade if head.upgrade == b"websocket" and not head.has_body else b""
+
+
+def forwarded_head(
+    fields: Sequence[tuple[bytes, bytes]],
+    plan: Plan,
+    *,
+    client: str,
+    body: bytes | None,
+    content_length: int | None,
+    chunked: bool,
+    upgrade: bytes,
+) -> Fields:
+    """Make the header fields of the request as it is sent on.
+
+    `body` is the whole body, `None` when it is streamed with the declared `content_length` or `chunked`.
+    """
+    kept: Fields = []
+    forwarded = b""
+    had_length = False
+    for field in without_hop_by_hop(tuple(fields)):
+        lower = field[0].lower()
+        if lower not in _OURS:
+            kept.append(field)
+        elif lower == b"x-forwarded-for":
+            forwarded = field[1] if not forwarded else forwarded + b"," + field[1]
+        elif lower == b"content-length":
+            had_length = True
+    address = client.encode("latin-1", "replace")
+    kept.append((b"x-forwarded-for", address if not forwarded else forwarded + b"," + address))
+    kept.append((b"x-forwarded-proto", b"http"))
+    kept.append((b"x-request-id", plan.request_id.encode()))
+    for changes in plan.request_changes:
+        kept = apply(changes, kept)
+    if plan.host is not None:
+        kept = [(name, plan.host if name.lower() == b"host" else value) for name, value in kept]
+    if chunked:
+        kept.append((b"transfer-encoding", b"chunked"))
+    elif body is None:
+        if content_length is not None:
+            kept.append((b"content-length", b"%d" % content_length))
+    elif body or had_length:
+        kept.append((b"content-length", b"%d" % len(body)))
+    if upgrade:
+        kept += [(b"connection", b"upgrade"), (b"upgrade", upgrade)]
+    return kept
+
+
+def answer_head(
+    response: http.Response,
+    head: ResponseHead,
+    plan: Plan,
+    content: bytes | None,
+    *,
+    old_client: bool,
+    close: bool,
+    method: str,
+    date: bytes,
+) -> tuple[bytes, bool, bool]:
+    """Render the answer's head. Returns it, whether the body is chunked, and whether it lasts until the close.
+
+    `content` is a buffered body, `None` for one that streams. `old_client` speaks HTTP/1.0.
+    """
+    status = response.status_code
+    fields: Fields = []
+    length: bytes | None = None
+    dated = False
+    for field in without_hop_by_hop(response.headers.fields):
+        lower = field[0].lower()
+        if lower == b"content-length":
+            length = field[1]
+            continue
+        dated = dated or lower == b"date"
+        fields.append(field)
+    for changes in plan.response_changes:
+        fields = apply(changes, fields)
+    if not dated:
+        fields.append((b"date", date))
+    chunked = until_close = False
+    if status == 101:
+        fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
+    elif head.bodiless:
+        if length is not None:
+            fields.append((b"content-length", length))
+        elif head.chunked and method == "HEAD":
+            fields.append((b"transfer-encoding", b"chunked"))
+    elif content is not None:
+        if response.trailers and not old_client:
+            chunked = True
+        else:
+            fields.append((b"content-length", b"%d" % len(content)))
+    elif length is not None and not head.chunked:
+        fields.append((b"content-length", length))
+    elif old_client:
+        until_close = True
+    else:
+        chunked = True
+    if chunked:
+        fields.append((b"transfer-encoding", b"chunked"))
+    if status != 101:
+        if close or until_close:
+            fields.append((b"connection", b"close"))
+        elif old_client:
+            fields.append((b"connection", b"keep-alive"))
+    rendered = b"HTTP/1.1 %d %b\r\n%b\r\n" % (
+        status,
+        response.data.reason,
+        b"".join([b"%b: %b\r\n" % field for field in fields]),
+    )
+    return rendered, chunked, until_close
+
+
+def reply_body(reply: LocalReply, refused: Refused, *, openai: bool) -> tuple[bytes, bytes]:
+    """Return the body and content type of a local reply: OpenAI-shaped where the path speaks it and the table says so.
+
+    Envoy's texts stay as they are everywhere: the overflow's body is a contract.
+    """
+    message = refused.message or reply.body
+    status = refused.status or reply.status
+    if openai and reply.openai_type:
+        return (
+            openai_error(status, message, reply.openai_type, refused.code, refused.param),
+            b"application/json",
+        )
+    return message.encode("utf-8", "replace"), b"text/plain"
+
+
+def local_fields(body: bytes, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Fields:
+    """Make the header fields of a local reply, in Envoy's order."""
+    fields: Fields = list(headers)
+    fields.append((b"content-length", b"%d" % len(body)))
+    if body:
+        fields.append((b"content-type", content_type))
+    return fields

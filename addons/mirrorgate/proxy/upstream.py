@@ -1,0 +1,350 @@
+"""One connection to an upstream, and the pool of one cluster that hands connections out as `admission` says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mitmproxy import connection
+from mitmproxy.proxy import server_hooks
+
+from ..admission.cluster import Action, Assign, Cluster, Open
+from ..admission.limits import Limits
+from ..errors import Refusal
+from ..resources.endpoints import Address
+from .http1 import Fields, Malformed, ResponseHead, ResponseReader
+from .mitm import Hooks
+
+__all__ = ["ClusterPool", "ConnectionSettings", "Upstream", "UpstreamUser", "Waiter"]
+
+
+class UpstreamUser(Protocol):
+    """Who is using an upstream connection: an exchange, or the tunnel that follows it."""
+
+    def upstream_head(self, head: ResponseHead) -> None: ...
+    def upstream_body(self, pieces: list[bytes]) -> None: ...
+    def upstream_end(self, trailers: Fields) -> None: ...
+    def upstream_failed(self, refusal: Refusal) -> None: ...
+    def upstream_writable(self, writable: bool) -> None: ...
+
+
+class Waiter(Protocol):
+    """Who waits for a connection."""
+
+    address: Address
+    client: connection.Client
+
+    def assigned(self, upstream: Upstream) -> None: ...
+    def refused(self, refusal: Refusal) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How a cluster's connections are made and kept. Seconds and bytes."""
+
+    connect_timeout: float = 10.0
+    idle_timeout: float = 3600.0
+    max_requests: int | None = None
+    """Requests on one connection; `None` is unlimited."""
+    max_head: int = 61440
+
+
+class Upstream(asyncio.Protocol):
+    """One connection to an endpoint, used by at most one exchange at a time."""
+
+    def __init__(self, pool: ClusterPool, endpoint: str, server: connection.Server, client: connection.Client) -> None:
+        self.pool = pool
+        self.endpoint = endpoint
+        self.server = server
+        self.client = client
+        self.user: UpstreamUser | None = None
+        self.requests = 0
+        self.idle_since = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._reader = ResponseReader(self, pool.settings.max_head)
+        self._pieces: list[bytes] = []
+        self._trailers: Fields | None = None
+        self._raw = False
+
+    @property
+    def closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow, known once the response has ended."""
+        limit = self.pool.settings.max_requests
+        return self._reader.keep_alive and not self._raw and not self.closing and (not limit or self.requests < limit)
+
+    def begin(self, user: UpstreamUser, *, head: bool) -> None:
+        """Take the connection for one request."""
+        self.user = user
+        self.requests += 1
+        self._reader.begin(head=head)
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def tunnel(self) -> bytes:
+        """Stop reading HTTP after a switch of protocols; returns what came behind the head."""
+        self._raw = True
+        rest, self._reader.rest = self._reader.rest, b""
+        return rest
+
+    def end_writing(self) -> None:
+        """Pass the end of a tunnel's stream on."""
+        if self._transport is not None and self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Hang up at once; the user, if any, is not told."""
+        self.user = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        server = self.server
+        server.timestamp_tcp_setup = time.time()
+        server.state = connection.ConnectionState.OPEN
+        server.peername = transport.get_extra_info("peername")
+        server.sockname = transport.get_extra_info("sockname")
+
+    def data_received(self, data: bytes) -> None:
+        user = self.user
+        if user is None:
+            # Nobody asked: a response out of turn poisons the connection.
+            self.abort()
+            return
+        if self._raw:
+            user.upstream_body([data])
+            return
+        try:
+            self._reader.feed(data)
+        except Malformed:
+            self._deliver()
+            if self.user is not None:
+                self._fail(Refusal.UPSTREAM_PROTOCOL)
+            return
+        self._deliver()
+
+    def eof_received(self) -> bool:
+        if self._raw and self.user is not None:
+            self.user.upstream_end(())
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        server = self.server
+        server.timestamp_end = time.time()
+        server.state = connection.ConnectionState.CLOSED
+        if self.user is not None:
+            if not self._raw and self._reader.eof():
+                self._deliver()
+            else:
+                self._fail(Refusal.UPSTREAM_CLOSED)
+        self.pool.lost(self)
+
+    def pause_writing(self) -> None:
+        if self.user is not None:
+            self.user.upstream_writable(False)
+
+    def resume_writing(self) -> None:
+        if self.user is not None:
+            self.user.upstream_writable(True)
+
+    # ResponseSink
+
+    def response_head(self, head: ResponseHead) -> None:
+        if self.user is not None:
+            self.user.upstream_head(head)
+
+    def response_body(self, data: bytes) -> None:
+        self._pieces.append(data)
+
+    def response_end(self, trailers: Fields) -> None:
+        self._trailers = trailers
+
+    def _deliver(self) -> None:
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            if self.user is not None:
+                self.user.upstream_body(pieces)
+        if self._trailers is not None:
+            trailers, self._trailers = self._trailers, None
+            if self.user is not None:
+                self.user.upstream_end(trailers)
+
+    def _fail(self, refusal: Refusal) -> None:
+        user, self.user = self.user, None
+        if self._transport is not None:
+            self._transport.abort()
+        if user is not None:
+            user.upstream_failed(refusal)
+
+
+class ClusterPool:
+    """The connections of one cluster. Every decision is `Cluster`'s; this opens, hands out and closes."""
+
+    def __init__(self, name: str, limits: Limits, settings: ConnectionSettings, hooks: Hooks) -> None:
+        self.name = name
+        self.settings = settings
+        self.cluster: Cluster[Waiter, Upstream] = Cluster(limits)
+        self._hooks = hooks
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._idle: set[Upstream] = set()
+        self._retired: set[str] = set()
+
+    def configure(self, limits: Limits, settings: ConnectionSettings) -> None:
+        """Take a reloaded policy; what is under way goes on."""
+        self.settings = settings
+        if limits != self.cluster.limits:
+            self._do(self.cluster.apply(limits))
+
+    def acquire(self, waiter: Waiter) -> None:
+        """Ask for a connection. `assigned` or `refused` is called once, now or later, unless the waiter leaves."""
+        self._do(self.cluster.request(str(waiter.address), waiter), waiter)
+
+    def leave(self, waiter: Waiter) -> bool:
+        """Stop waiting. Whether the waiter was still in the queue."""
+        return self.cluster.leave(str(waiter.address), waiter)
+
+    def release(self, upstream: Upstream) -> None:
+        """Give a connection back, with the place that its request held. Called once for each assignment."""
+        upstream.user = None
+        reusable = upstream.reusable and upstream.endpoint not in self._retired
+        if reusable:
+            upstream.idle_since = time.monotonic()
+            self._idle.add(upstream)
+        actions = self.cluster.finished(upstream.endpoint, upstream, reusable=reusable)
+        if not reusable:
+            upstream.close()
+        self._do(actions)
+
+    def lost(self, upstream: Upstream) -> None:
+        """Take note that a connection is gone."""
+        self._idle.discard(upstream)
+        self._do(self.cluster.idle_closed(upstream.endpoint, upstream))
+        pending = self._hooks.fire(
+            "server_disconnected", server_hooks.ServerConnectionHookData(upstream.server, upstream.client)
+        )
+        if pending is not None:
+            self._spawn(_settle(pending))
+
+    def keep_only(self, endpoints: set[str]) -> None:
+        """Close the idle connections to endpoints that have left the configuration, and reuse none to them."""
+        self._retired = {name for name in self.cluster.endpoints() if name not in endpoints}
+        for upstream in [u for u in self._idle if u.endpoint in self._retired]:
+            upstream.close()
+
+    def sweep(self, now: float) -> None:
+        """Close connections that have idled for too long. `now` is monotonic."""
+        limit = self.settings.idle_timeout
+        for upstream in [u for u in self._idle if now - u.idle_since > limit]:
+            upstream.close()
+
+    def close(self) -> None:
+        """Close everything that is idle or being opened; what is in use ends with its exchange."""
+        for task in list(self._connecting):
+            task.cancel()
+        for upstream in list(self._idle):
+            upstream.close()
+
+    def _do(self, actions: list[Action[Waiter, Upstream]], waiter: Waiter | None = None) -> None:
+        for action in actions:
+            if isinstance(action, Assign):
+                self._assign(action.waiter, action.connection)
+            elif isinstance(action, Open):
+                self._open(action.endpoint, waiter)
+            else:
+                action.waiter.refused(action.reason)
+
+    def _assign(self, waiter: Waiter, upstream: Upstream) -> None:
+        self._idle.discard(upstream)
+        if upstream.closing:
+            # The peer closed it, and the loop has not told us yet: give it up and ask again.
+            self._do(self.cluster.finished(upstream.endpoint, upstream, reusable=False))
+            self.acquire(waiter)
+            return
+        waiter.assigned(upstream)
+
+    def _open(self, endpoint: str, waiter: Waiter | None) -> None:
+        if waiter is None:
+            waiter = next(iter(self.cluster.waiting(endpoint)))
+        self._spawn(self._connect(endpoint, waiter.address, waiter.client))
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        if task.done():
+            return
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, endpoint: str, address: Address, client: connection.Client) -> None:
+        server = connection.Server(address=(address.host, address.port), timestamp_start=time.time())
+        data = server_hooks.ServerConnectionHookData(server, client)
+        failure: Refusal | None = Refusal.CONNECT_FAILURE
+        upstream = Upstream(self, endpoint, server, client)
+        try:
+            failure = await self._dial(upstream, data)
+        finally:
+            # However this ends (a bug in a hook, a cancel at shutdown), the attempt is given back.
+            if failure is not None:
+                self._do(self.cluster.open_failed(endpoint, failure))
+        if failure is not None:
+            return
+        self._idle.add(upstream)
+        upstream.idle_since = time.monotonic()
+        self._do(self.cluster.opened(endpoint, upstream))
+        if upstream.closing and upstream.user is None:
+            # It was lost before it was counted as open, when `lost` could not find it.
+            self._do(self.cluster.idle_closed(endpoint, upstream))
+
+    async def _dial(self, upstream: Upstream, data: server_hooks.ServerConnectionHookData) -> Refusal | None:
+        server = data.server
+        if (pending := self._hooks.fire("server_connect", data)) is not None:
+            await pending
+        if server.error is None:
+            assert server.address is not None
+            try:
+                async with asyncio.timeout(self.settings.connect_timeout):
+                    await asyncio.get_running_loop().create_connection(
+                        lambda: upstream, server.address[0], server.address[1]
+                    )
+            except TimeoutError:
+                server.error = "connection timeout"
+            except OSError as error:
+                server.error = str(error) or "connection failed"
+            else:
+                if (pending := self._hooks.fire("server_connected", data)) is not None:
+                    await pending
+                if server.error is None:
+                    return None
+                upstream.abort()
+        if (pending := self._hooks.fire("server_connect_error", data)) is not None:
+            await pending
+        return Refusal.CONNECT_TIMEOUT if server.error == "connection timeout" else Refusal.CONNECT_FAILURE
+
+
+async def _settle(pending: Awaitable[None]) -> None:
+    await pending
+

@@ -1,0 +1,69 @@
+"""The status of InferencePools: which Gateways send requests to them.
+
+Inference Extension v1, `InferencePoolStatus` and its guide for implementers: one entry for each Gateway, never for a
+route, and none when no attached route uses the pool.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..resources.inference_pool import INFERENCE_X_GROUP, InferencePool
+from ..resources.inventory import Inventory
+from ..resources.reference import GATEWAY_GROUP
+from .conditions import Condition, Finding, Statuses, documents, false, true
+from .table import DestinationKind, Rule
+
+__all__ = ["PoolUse", "pools_of"]
+
+_Key = tuple[str, str]
+
+
+@dataclass(slots=True)
+class PoolUse:
+    """Which Gateway's routes lead to which pool, and whether one of them was accepted."""
+
+    accepted: dict[_Key, dict[_Key, bool]] = field(default_factory=dict)
+
+    def note(self, pool: _Key, gateway: _Key, accepted: bool) -> None:
+        parents = self.accepted.setdefault(pool, {})
+        parents[gateway] = parents.get(gateway, False) or accepted
+
+    def statuses(self, inventory: Inventory, controller_name: str) -> Statuses:
+        """Return the status of every InferencePool; the list of parents is called `parent` in v1alpha2."""
+        statuses: Statuses = {}
+        for key, pool in inventory.inference_pools.items():
+            old = pool.group == INFERENCE_X_GROUP
+            parents = [
+                {
+                    "parentRef": {"group": GATEWAY_GROUP, "kind": "Gateway", "namespace": namespace, "name": name},
+                    **({} if old else {"controllerName": controller_name}),
+                    "conditions": documents(_conditions(pool, accepted), pool.metadata.generation),
+                }
+                for (namespace, name), accepted in self.accepted.get(key, {}).items()
+            ]
+            statuses["InferencePool", *key] = {"parent" if old else "parents": parents}
+        return statuses
+
+
+def _conditions(pool: InferencePool, accepted: bool) -> list[Condition]:
+    if accepted:
+        first = true("Accepted", "Accepted", "The InferencePool is used by an accepted HTTPRoute of the Gateway")
+    else:
+        message = "No HTTPRoute that uses the InferencePool is accepted by the Gateway"
+        first = false("Accepted", Finding("HTTPRouteNotAccepted", message))
+    picker = pool.spec.endpoint_picker_ref
+    message = "Mirrorgate picks endpoints itself"
+    if picker is not None:
+        message += f"; its picker stands in for {picker.kind} {picker.name}, which is not called"
+    return [first, true("ResolvedRefs", "ResolvedRefs", message)]
+
+
+def pools_of(rule: Rule) -> set[_Key]:
+    """Return the pools that a rule leads or mirrors to."""
+    leads = [backend.destination for backend in rule.backends] + [mirror.destination for mirror in rule.mirrors]
+    return {
+        (destination.namespace, destination.name)
+        for destination in leads
+        if destination is not None and destination.kind is DestinationKind.INFERENCE_POOL
+    }

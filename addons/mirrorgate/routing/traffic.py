@@ -1,0 +1,76 @@
+"""What a BackendTrafficPolicy and a ShadowPolicy mean for a rule.
+
+Envoy Gateway, `BackendTrafficPolicy` v1alpha1: what is not declared is left at Envoy Gateway's defaults. The timeouts
+of an HTTPRoute win over the policy's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..resources.backend_traffic_policy import BackendTrafficPolicy, unsupported
+from ..resources.reference import LocalPolicyTargetReferenceWithSectionName
+from ..resources.shadow_policy import ShadowPolicy
+from .table import Rule, Timeouts, TrafficPolicy
+
+__all__ = ["remark", "traffic_refs", "with_policies"]
+
+
+def traffic_refs(policy: BackendTrafficPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
+    """Return the targets of a BackendTrafficPolicy with their field paths."""
+    if policy.spec.target_ref is not None:
+        return [("spec.targetRef", policy.spec.target_ref)]
+    return [(f"spec.targetRefs[{index}]", ref) for index, ref in enumerate(policy.spec.target_refs)]
+
+
+def remark(policy: BackendTrafficPolicy) -> str:
+    """Return what the condition of an accepted policy adds about fields that it sets to no effect."""
+    paths = unsupported(policy)
+    return f", except for fields that this version does not honour: {', '.join(paths)}" if paths else ""
+
+
+def with_policies(rule: Rule, traffic: BackendTrafficPolicy | None, shadow: ShadowPolicy | None) -> Rule:
+    """Return the rule with the policies that apply to it."""
+    if traffic is not None:
+        rule = replace(rule, traffic=_traffic(traffic), timeouts=_timeouts(rule.timeouts, traffic))
+    if shadow is not None:
+        source = "/".join(shadow.key)
+        mirrors = tuple(replace(mirror, policy=shadow.spec, policy_source=source) for mirror in rule.mirrors)
+        rule = replace(rule, shadow=shadow.spec, mirrors=mirrors)
+    return rule
+
+
+def _traffic(policy: BackendTrafficPolicy) -> TrafficPolicy:
+    traffic = TrafficPolicy(source="/".join(policy.key))
+    balancer = policy.spec.load_balancer
+    if balancer is not None and balancer.type in ("LeastRequest", "RoundRobin", "Random"):
+        traffic = replace(traffic, load_balancer=balancer.type)
+    breaker = policy.spec.circuit_breaker
+    if breaker is None:
+        return traffic
+    return replace(
+        traffic,
+        max_connections=breaker.max_connections,
+        max_pending_requests=breaker.max_pending_requests,
+        max_parallel_requests=breaker.max_parallel_requests,
+        max_parallel_retries=breaker.max_parallel_retries,
+        per_endpoint_max_connections=None if breaker.per_endpoint is None else breaker.per_endpoint.max_connections,
+        max_requests_per_connection=breaker.max_requests_per_connection,
+    )
+
+
+def _timeouts(declared: Timeouts, policy: BackendTrafficPolicy) -> Timeouts:
+    timeout = policy.spec.timeout
+    if timeout is None:
+        return declared
+    if timeout.tcp is not None:
+        declared = replace(declared, connect=timeout.tcp.connect_timeout)
+    if (http := timeout.http) is not None:
+        request = http.request_timeout if declared.request is None else declared.request
+        declared = replace(
+            declared,
+            request=request,
+            stream_idle=http.stream_idle_timeout,
+            max_stream_duration=http.max_stream_duration,
+        )
+    return declared

@@ -1,0 +1,43 @@
+"""Filters: they take candidates out before any is scored.
+
+A filter keeps the order and returns the sequence it was given when it takes nothing out. It gets the `rng` because
+the tree of the Inference Extension's v0.3 draws inside a filter.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Protocol
+
+from .endpoints import EndpointView
+from .picks import PickRequest
+
+__all__ = ["Filter", "healthy", "untried"]
+
+
+class Filter(Protocol):
+    """Keep some of the candidates. Returning none means that the busy ones were all turned down."""
+
+    def __call__(
+        self, candidates: Sequence[EndpointView], request: PickRequest, rng: random.Random, /
+    ) -> Sequence[EndpointView]: ...
+
+
+def healthy(candidates: Sequence[EndpointView], request: PickRequest, rng: random.Random, /) -> Sequence[EndpointView]:
+    """Keep the healthy candidates, or all of them when none is.
+
+    Using all is Envoy's panic mode at a threshold of nothing healthy: when everything looks dead, it is as likely
+    that the looking is broken, and an answer that may fail is better than a refusal.
+    """
+    kept = [view for view in candidates if view.healthy]
+    return kept if 0 < len(kept) < len(candidates) else candidates
+
+
+def untried(candidates: Sequence[EndpointView], request: PickRequest, rng: random.Random, /) -> Sequence[EndpointView]:
+    """Keep the candidates that this request has not failed at, or all of them when there is no other."""
+    avoid = request.avoid
+    if not avoid:
+        return candidates
+    kept = [view for view in candidates if view.key not in avoid]
+    return kept if 0 < len(kept) < len(candidates) else candidates

@@ -1,0 +1,119 @@
+"""Profiles: filters, weighted scorers and a picker put together under a name, and the one function that runs them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from . import filters, pickers, scorers
+from .endpoints import EndpointView
+from .filters import Filter
+from .pickers import Picker
+from .picks import NoEndpoint, NoEndpointReason, Pick, PickRequest, PickState, Scoring
+from .scorers import Scorer
+
+__all__ = ["BALANCERS", "GAIE_V1", "PROFILES", "Profile", "WeightedScorer", "pick"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedScorer:
+    name: str
+    weight: float
+    score: Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How endpoints are picked. Filters run in order, then every scorer, then the picker."""
+
+    name: str
+    picker: Picker
+    scorers: tuple[WeightedScorer, ...] = ()
+    filters: tuple[Filter, ...] = (filters.healthy, filters.untried)
+    prefixes: bool = False
+    """Whether prompts are hashed for the prefix index; it is most of a pick's cost for a long prompt."""
+
+
+GAIE_V1 = Profile(
+    name="gaie-v1",
+    scorers=(
+        WeightedScorer("queue", 2.0, scorers.queue),
+        WeightedScorer("kv-cache", 2.0, scorers.kv_cache),
+        WeightedScorer("prefix-cache", 3.0, scorers.prefix_cache),
+        WeightedScorer("lora-affinity", 1.0, scorers.lora_affinity),
+    ),
+    picker=pickers.max_score,
+    prefixes=True,
+)
+"""The Inference Extension's default since v1.2, with LoRA affinity where a server reports adapters."""
+
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {
+        profile.name: profile
+        for profile in (
+            GAIE_V1,
+            Profile(name="least-request", picker=pickers.least_request),
+            Profile(name="round-robin", picker=pickers.round_robin),
+            Profile(name="random", picker=pickers.random_choice),
+        )
+    }
+)
+"""Every profile by name. One with a filter tree, such as upstream's v0.3, is a `Filter` and the `random` picker."""
+
+BALANCERS: Mapping[str, Profile] = MappingProxyType(
+    {
+        "LeastRequest": PROFILES["least-request"],
+        "RoundRobin": PROFILES["round-robin"],
+        "Random": PROFILES["random"],
+    }
+)
+"""The profile for each `loadBalancer.type` of a BackendTrafficPolicy, for destinations that are no InferencePool."""
+
+
+def pick(
+    profile: Profile,
+    candidates: Sequence[EndpointView],
+    request: PickRequest,
+    state: PickState,
+    rng: random.Random,
+) -> Pick | NoEndpoint:
+    """Pick an endpoint for a request.
+
+    Nothing is remembered of it but round robin's turn: call `PickState.sent` once the request is sent.
+    """
+    if not candidates:
+        return NoEndpoint(NoEndpointReason.EMPTY, profile.name)
+    left: Sequence[EndpointView] = candidates
+    for keep in profile.filters:
+        left = keep(left, request, rng)
+        if not left:
+            return NoEndpoint(NoEndpointReason.SATURATED, profile.name)
+
+    chain: Sequence[int] = ()
+    if profile.prefixes and request.prompt and len(candidates) > 1:
+        chain = state.prefixes.chain(request.model, request.prompt, request.cache_salt, candidates)
+    scoring = Scoring(request, state, chain)
+    columns: list[tuple[str, float, list[float]]] = []
+    totals: list[float] = [0.0] * len(left) if profile.scorers else []
+    for scorer in profile.scorers:
+        column = scorer.score(left, scoring)
+        if column is not None:
+            weight = scorer.weight
+            columns.append((scorer.name, weight, column))
+            totals = [total + weight * score for total, score in zip(totals, column, strict=True)]
+
+    row, note = profile.picker(left, totals, state, rng)
+    view = left[row]
+    return Pick(
+        view=view,
+        profile=profile.name,
+        candidates=left,
+        totals=totals,
+        columns=columns,
+        prefixes=chain,
+        note=note,
+        dropped=len(candidates) - len(left),
+        panic=not view.healthy,
+    )

@@ -1,0 +1,59 @@
+"""The shadow process's entry: `python -m mirrorgate.shadow DESCRIPTOR NICENESS`, started by the proxy only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from .comparing import Comparer
+from .process import ShadowProcess
+
+__all__ = ["main"]
+
+_SWITCH_SECONDS: Final = 0.001
+"""How long the judging thread may keep the interpreter while an answer's piece waits for its time stamp."""
+_OOM_SCORE: Final = 500
+"""When memory runs out the kernel takes this process before production's."""
+
+
+def main() -> None:
+    """Serve the socket that the proxy left open until the proxy closes it."""
+    descriptor, niceness = (int(argument) for argument in sys.argv[1:3])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # The proxy decides when this process ends: a supervisor that signals the whole group must not cut the drain.
+        signal.signal(number, signal.SIG_IGN)
+    _step_back(niceness)
+    logging.basicConfig(level=logging.WARNING, format="mirrorgate shadow: %(levelname)s %(message)s")
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    gc.freeze()
+    with socket.socket(fileno=descriptor) as sock:
+        sock.setblocking(False)
+        asyncio.run(_serve(sock))
+
+
+async def _serve(sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    await ShadowProcess(loop, sock, Comparer(now=time.time)).run()
+
+
+def _step_back(niceness: int) -> None:
+    """Leave CPU and memory to production, as far as the system lets us."""
+    with contextlib.suppress(OSError):
+        os.nice(niceness)
+    score = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):
+        if int(score.read_text()) < _OOM_SCORE:
+            score.write_text(str(_OOM_SCORE))
+
+
+if __name__ == "__main__":
+    main()

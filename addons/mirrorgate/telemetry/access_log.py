@@ -1,0 +1,168 @@
+"""The access log: one JSON object a line for every request, with Envoy's keys.
+
+Keys that Envoy has are spelled and meant as in Envoy Gateway's default JSON access log; ours come after them. A value
+that is not known is `null`, as there. Times are milliseconds, but for `start_time`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from ..events import Event, ExchangeDone
+from .line_writer import LineWriter
+from .redaction import without_credentials
+from .samples import Sample
+
+__all__ = ["AccessLog", "line"]
+
+_LONGEST = 4096
+"""Characters of a string that a client chooses; the rest is cut and marked with an ellipsis."""
+
+
+class _Line(msgspec.Struct, frozen=True):
+    start_time: str
+    method: str | None
+    path: str | None
+    protocol: str | None
+    response_code: int
+    response_flags: str
+    response_code_details: str | None
+    bytes_received: int
+    bytes_sent: int
+    duration: float
+    response_duration: float | None
+    response_tx_duration: float | None
+    upstream_host: str | None
+    upstream_cluster: str | None
+    route_name: str | None
+    authority: str | None = msgspec.field(name=":authority")
+    request_id: str | None = msgspec.field(name="x-request-id")
+    user_agent: str | None
+    forwarded_for: str | None = msgspec.field(name="x-forwarded-for")
+    downstream_remote_address: str | None
+    listener: str | None
+    pool: str | None
+    model: str | None
+    target_model: str | None
+    streamed: bool
+    queued: float
+    ttft: float | None
+    itl: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    mirrored: int
+    local_reply: str | None
+    id: str
+
+
+_encoder = msgspec.json.Encoder()
+
+
+class AccessLog:
+    """Writes a line for each `ExchangeDone`; other events pass by.
+
+    Args:
+        destination: a file's path, `-` for standard output, empty for no log.
+
+    Raises:
+        OSError: the file cannot be opened now. Later faults of the disk cost lines, which are counted, and nothing
+            else.
+    """
+
+    def __init__(self, destination: str, *, max_buffered_bytes: int = 8 * 1024 * 1024) -> None:
+        self._writer = LineWriter(destination, max_buffered_bytes=max_buffered_bytes) if destination else None
+
+    def handle(self, event: Event) -> None:
+        """Hand the line over. Costs some 10 us, never waits, never raises."""
+        if self._writer is not None and isinstance(event, ExchangeDone):
+            self._writer.write(line(event))
+
+    def reopen(self) -> None:
+        """Open the file anew before the next line, as on a SIGHUP; a renamed file is noticed without it."""
+        if self._writer is not None:
+            self._writer.reopen()
+
+    def close(self, timeout: float = 2.0) -> None:
+        """Write what is buffered, for *timeout* seconds at most, and end."""
+        if self._writer is not None:
+            self._writer.close(timeout)
+
+    def samples(self) -> Iterable[Sample]:
+        """Return the counts of lines written and dropped, for `Metrics.register_gauges`."""
+        if self._writer is None:
+            return
+        yield Sample("mirrorgate_access_log_lines_total", self._writer.written)
+        for reason, count in self._writer.dropped.items():
+            yield Sample("mirrorgate_access_log_dropped_total", count, {"reason": reason})
+
+
+def line(event: ExchangeDone) -> bytes:
+    """Return the event as a line with its line feed. Control characters are escaped, as JSON demands."""
+    values = _values(event)
+    try:
+        return _encoder.encode(values) + b"\n"
+    except UnicodeEncodeError:
+        # Header bytes that are no UTF-8 arrive as lone surrogates.
+        raw: dict[str, object] = msgspec.to_builtins(values)
+        return _encoder.encode({key: _clean(v) if isinstance(v, str) else v for key, v in raw.items()}) + b"\n"
+
+
+def _values(event: ExchangeDone) -> _Line:
+    started = datetime.fromtimestamp(event.started, UTC).isoformat(timespec="milliseconds")
+    sending = None if event.response_duration is None else max(event.duration - event.response_duration, 0.0)
+    return _Line(
+        start_time=started.removesuffix("+00:00") + "Z",
+        method=_text(event.method),
+        path=_text(without_credentials(event.path)),
+        protocol=event.protocol or None,
+        response_code=event.status,
+        response_flags=event.flag or "-",
+        response_code_details=event.details or None,
+        bytes_received=event.bytes_received,
+        bytes_sent=event.bytes_sent,
+        duration=_milliseconds(event.duration),
+        response_duration=_optional_milliseconds(event.response_duration),
+        response_tx_duration=_optional_milliseconds(sending),
+        upstream_host=event.endpoint or None,
+        upstream_cluster=event.cluster or None,
+        route_name=f"httproute/{event.route}/rule/{event.rule}" if event.route else None,
+        authority=_text(event.authority),
+        request_id=_text(event.request_id),
+        user_agent=_text(event.user_agent),
+        forwarded_for=_text(event.forwarded_for),
+        downstream_remote_address=event.client or None,
+        listener=event.listener or None,
+        pool=event.pool or None,
+        model=_text(event.model),
+        target_model=_text(event.target_model),
+        streamed=event.streamed,
+        queued=_milliseconds(event.queued),
+        ttft=_optional_milliseconds(event.ttft),
+        itl=_optional_milliseconds(event.itl),
+        prompt_tokens=event.prompt_tokens,
+        completion_tokens=event.completion_tokens,
+        mirrored=event.mirrored,
+        local_reply=event.refusal or None,
+        id=event.id,
+    )
+
+
+def _text(value: str) -> str | None:
+    if len(value) > _LONGEST:
+        return value[:_LONGEST] + "…"
+    return value or None
+
+
+def _clean(value: str) -> str:
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000.0, 3)
+
+
+def _optional_milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000.0, 3)

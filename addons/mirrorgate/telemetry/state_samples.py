@@ -1,0 +1,75 @@
+"""The gateway's state as samples: what breakers hold and what endpoints reported, under every project's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..admission.cluster import Counters, Gauges
+from ..scheduling.endpoints import EndpointView
+from .samples import Sample
+
+__all__ = ["cluster_samples", "endpoint_inflight_samples", "pool_samples"]
+
+
+def cluster_samples(cluster: str, gauges: Gauges, counters: Counters) -> Iterator[Sample]:
+    """Yield the breaker of one cluster. A limit over 2^32 - 2 is none and has neither limit nor room."""
+    limits = gauges.limits
+    rows = (
+        ("connections", "cx", gauges.connections, limits.connections, gauges.connections_open),
+        ("pending", "rq_pending", gauges.pending, limits.pending, gauges.pending_open),
+        ("parallel", "rq", gauges.active, limits.parallel, gauges.parallel_open),
+    )
+    envoy = {"envoy_cluster_name": cluster}
+    for limit, word, used, most, reached in rows:
+        labels = {"cluster": cluster, "limit": limit}
+        room = max(most - used, 0)
+        yield Sample("mirrorgate_breaker_in_use", used, labels)
+        yield Sample("mirrorgate_breaker_limit", most, labels)
+        yield Sample("mirrorgate_breaker_remaining", room, labels)
+        yield Sample("mirrorgate_breaker_open", float(reached), labels)
+        yield Sample(f"envoy_cluster_circuit_breakers_default_{word}_open", float(reached), envoy)
+        short = word.removeprefix("rq_") if word == "rq_pending" else word
+        yield Sample(f"envoy_cluster_circuit_breakers_default_remaining_{short}", room, envoy)
+    yield Sample("envoy_cluster_upstream_rq_active", gauges.active, envoy)
+    yield Sample("envoy_cluster_upstream_rq_pending_active", gauges.pending, envoy)
+    yield Sample("envoy_cluster_upstream_cx_active", gauges.connections, envoy)
+    yield Sample("envoy_cluster_upstream_cx_total", counters.connections_opened, envoy)
+    yield Sample("envoy_cluster_upstream_cx_overflow", counters.connection_overflow, envoy)
+    yield Sample("envoy_cluster_upstream_rq_pending_total", counters.pending_total, envoy)
+
+
+def pool_samples(pool: str, views: Sequence[EndpointView], now: float) -> Iterator[Sample]:
+    """Yield one destination's endpoints and the extension's pool figures.
+
+    *now* is of the clock that `Load.at` was read from. Means are over the endpoints that report; a pool of which none
+    does has no means, rather than zeros that look idle.
+    """
+    queues: list[int] = []
+    caches: list[float] = []
+    for view in views:
+        labels = {"pool": pool, "endpoint": view.key}
+        yield Sample("mirrorgate_endpoint_healthy", float(view.healthy), labels)
+        load = view.load
+        if load is None:
+            continue
+        queues.append(load.waiting)
+        yield Sample("mirrorgate_endpoint_waiting", load.waiting, labels)
+        yield Sample("mirrorgate_endpoint_running", load.running, labels)
+        yield Sample("mirrorgate_endpoint_scrape_age_seconds", max(now - load.at, 0.0), labels)
+        if load.kv_usage is not None:
+            caches.append(load.kv_usage)
+            yield Sample("mirrorgate_endpoint_kv_cache_usage", load.kv_usage, labels)
+        pod = {"name": pool, "model_server_pod": view.address.name or view.key}
+        yield Sample("inference_pool_per_pod_queue_size", load.waiting, pod)
+    name = {"name": pool}
+    yield Sample("inference_pool_ready_pods", sum(view.healthy for view in views), name)
+    if queues:
+        yield Sample("inference_pool_average_queue_size", sum(queues) / len(queues), name)
+    if caches:
+        yield Sample("inference_pool_average_kv_cache_utilization", sum(caches) / len(caches), name)
+
+
+def endpoint_inflight_samples(leg: str, counts: Iterable[tuple[str, int]]) -> Iterator[Sample]:
+    """Yield what this gateway has under way at each endpoint, as (endpoint, count), on one leg."""
+    for endpoint, count in counts:
+        yield Sample("mirrorgate_endpoint_inflight", count, {"leg": leg, "endpoint": endpoint})

@@ -1,0 +1,426 @@
+"""The gateway as a mitmproxy addon: options in, listeners out, and the order in which the parts start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import sys
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+
+from mitmproxy import addonmanager, ctx, exceptions, version
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.proxy.mode_specs import ProxyMode
+from prometheus_client import CollectorRegistry
+
+from .. import __version__
+from ..director import Director, destinations_of, rules_of
+from ..errors import ConfigProblems, Problem
+from ..events import ConfigApplied, ConfigRefused, ShadowProcessChanged
+from ..proxy.admin import AdminServer, parse_bind
+from ..proxy.admin_sources import AdminSources
+from ..proxy.dataplane import Dataplane
+from ..proxy.mirroring import Mirroring
+from ..proxy.mitm import GatewayInstance, Hooks, check_version
+from ..records import Compared, Configure, FromShadow, LegFinished, ShadowDropped
+from ..resources.endpoints import Address
+from ..routing.table import DestinationKind
+from ..shadow.channel import ChannelOptions, ShadowChannel
+from ..snapshot import Snapshot
+from ..sources.files import FileSource
+from ..sources.loads import LoadScraper, ScrapeSettings
+from ..telemetry.access_log import AccessLog
+from ..telemetry.loop_lag import LoopLag
+from ..telemetry.metrics import Metrics
+from ..telemetry.summary import summarise
+from .configuring import Compilation, bindings, compile_reading, empty, paths_of
+from .options import OPTIONS, add_options, quickstart, settings_of
+from .views import Exchanges, Views
+
+__all__ = ["GATEWAY", "Gateway"]
+
+logger = logging.getLogger("mirrorgate")
+
+_MARKS = {"same": ":white_check_mark:", "similar": ":ghost:", "different": ":warning:", "candidate_failed": ":x:"}
+_OURS = "gateway:"
+_LIVE_OPTIONS = {"gateway_config", "gateway_bind", "gateway_port_offset"}
+_JOURNAL_FILE = 64 * 1024 * 1024
+
+
+class Gateway:
+    """One gateway in a mitmproxy process."""
+
+    def __init__(self) -> None:
+        self._rng = random.Random()
+        self._snapshot = empty()
+        self._source: FileSource | None = None
+        self._modes: list[str] = []
+        self._bind_errors: dict[str, str] = {}
+        self._bound = False
+        self._started = 0.0
+        self._applied = 0.0
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self.plane: Dataplane | None = None
+        self.admin: AdminServer | None = None
+        self._channel: ShadowChannel
+        self._mirroring: Mirroring
+        self._scraper: LoadScraper | None = None
+        self._access_log: AccessLog
+        self._lag: LoopLag
+        self.metrics: Metrics
+
+    # mitmproxy's hooks
+
+    def load(self, loader: addonmanager.Loader) -> None:
+        add_options(loader)
+
+    def configure(self, updated: set[str]) -> None:
+        if self._stopping:
+            return
+        try:
+            if self.plane is None:
+                if _LIVE_OPTIONS & updated:
+                    if (complaint := check_version()) is not None:
+                        raise exceptions.OptionsError(complaint)
+                    settings_of(ctx.options)
+                    parse_bind(ctx.options.gateway_admin)
+                    self._read()
+                return
+            if _LIVE_OPTIONS & updated:
+                self._read()
+                self._restart_watch()
+                self._apply_listeners()
+            if updated & ({option.name for option in OPTIONS} | {"stream_large_bodies", "body_size_limit"}):
+                self.plane.settings = settings_of(ctx.options)
+                self._channel.configure(self._journal_options(), ctx.options.shadow_queue_bytes)
+            if "mode" in updated:
+                self._keep_listeners()
+        except ConfigProblems as error:
+            raise exceptions.OptionsError(_listed(error.problems)) from error
+        except ValueError as error:
+            raise exceptions.OptionsError(str(error)) from error
+
+    def running(self) -> None:
+        if self.plane is not None:
+            return  # mitmproxy has only re-imported the script
+        self._started = time.time()
+        # mitmproxy logs every connection at INFO or below, through several handlers, printed or not (measured).
+        logging.getLogger().setLevel(logging.WARNING)
+        logger.setLevel(logging.INFO)
+        options = ctx.options
+        interval = options.gateway_scrape_interval / 1000
+        if interval > 0:
+            self._scraper = LoadScraper(ScrapeSettings(interval=interval), rng=self._rng)
+        scraper = self._scraper
+        director = Director(
+            self._snapshot,
+            scraper.snapshot if scraper is not None else dict,
+            time.monotonic,
+            self._rng,
+            lambda cluster: self.plane is not None and self.plane.calm(cluster),
+        )
+        plane = self.plane = Dataplane(director, Hooks(ctx.master.addons), settings_of(options))
+        self._channel = ShadowChannel(
+            ChannelOptions(self._journal_options(), options.shadow_queue_bytes),
+            self._from_shadow,
+            self._shadow_changed,
+            self._rng,
+        )
+        self._mirroring = plane.mirroring = Mirroring(self._channel, director, plane.emit)
+        self._start_telemetry(plane)
+        GatewayInstance.listener = plane.listen  # type: ignore[assignment]
+        self._channel.start()
+        self._adopt(self._snapshot)
+        if scraper is not None:
+            scraper.start()
+        self._start_admin()
+        self._apply_listeners(starting=True)
+        self._restart_watch()
+        with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._access_log.reopen)
+
+    def done(self) -> Awaitable[None] | None:
+        if self.plane is None or not ctx.master.should_exit.is_set():
+            return None  # a reload of the script: everything stays
+        return self._stop()
+
+    # Configuration
+
+    def _read(self) -> None:
+        configured = ctx.options.gateway_config
+        if "kubernetes" in configured:
+            raise ValueError("gateway_config=kubernetes is not in this version; name files or directories of manifests")
+        self._source = FileSource(paths_of(configured, quickstart()))
+        compilation = compile_reading(self._source.read(), self._snapshot.generation + 1)
+        bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
+        self._take(compilation)
+
+    def _take(self, compilation: Compilation) -> None:
+        for problem in compilation.warnings:
+            logger.warning("%s", problem)
+        self._snapshot = compilation.snapshot
+        if self.plane is not None:
+            self._adopt(compilation.snapshot)
+
+    def _adopt(self, snapshot: Snapshot) -> None:
+        assert self.plane is not None
+        self.plane.adopt(snapshot)
+        self._applied = time.time()
+        rules = rules_of(snapshot)
+        if self._scraper is not None:
+            self._scraper.update(_scraped(snapshot))
+        for rule in rules:
+            self.metrics.introduce_cluster(rule.cluster)
+            for mirror in rule.mirrors:
+                self.metrics.introduce_mirror(mirror.cluster)
+        self.plane.emit(
+            ConfigApplied(
+                self._applied, snapshot.generation, len(snapshot.table.listeners), len(rules), len(snapshot.problems)
+            )
+        )
+
+    def _restart_watch(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._watcher = self._spawn(self._watch())
+
+    async def _watch(self) -> None:
+        """Let changed manifests take effect, or refuse them whole."""
+        assert self._source is not None
+        async for reading in self._source.changes():
+            try:
+                generation = self._snapshot.generation + 1
+                # In a thread, since thousands of routes take a second: streams go on meanwhile.
+                compilation = await asyncio.to_thread(compile_reading, reading, generation)
+                bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
+            except ConfigProblems as error:
+                for problem in error.problems:
+                    logger.error("%s", problem)
+                logger.error(
+                    "the changed configuration is refused (%d problems); generation %d goes on serving",
+                    len(error.problems),
+                    self._snapshot.generation,
+                )
+                if self.plane is not None:
+                    self.plane.emit(ConfigRefused(time.time(), len(error.problems)))
+            except Exception:
+                logger.exception("the changed configuration could not be compiled; the old one goes on serving")
+            else:
+                self._take(compilation)
+                self._apply_listeners()
+                logger.info("configuration generation %d takes effect", self._snapshot.generation)
+
+    # Listeners
+
+    def _apply_listeners(self, *, starting: bool = False) -> None:
+        options = ctx.options
+        self._modes = bindings(self._snapshot, options.gateway_bind, options.gateway_port_offset)
+        others = [mode for mode in options.mode if not mode.startswith(_OURS)]
+        if starting and others == ["regular"]:
+            others = []  # mitmproxy's default, which nobody asked for
+        wanted = [*self._modes, *others]
+        if starting or wanted != list(options.mode):
+            options.update(mode=wanted, server=True)
+        self._spawn(self._check_bound(starting))
+
+    def _keep_listeners(self) -> None:
+        """Put our listeners back when something else has set `mode` (mitmweb's Capture tab knows stock modes only)."""
+        missing = [mode for mode in self._modes if mode not in ctx.options.mode]
+        if missing and self._bound:
+            asyncio.get_running_loop().call_soon(self._apply_listeners)
+
+    async def _check_bound(self, starting: bool) -> None:
+        """See whether every listener is bound: at the start, one that is not ends the process."""
+        proxyserver = ctx.master.addons.get("proxyserver")
+        assert isinstance(proxyserver, Proxyserver)
+        while proxyserver.servers.is_updating:
+            await asyncio.sleep(0.01)
+        errors: dict[str, str] = {}
+        for mode in self._modes:
+            try:
+                instance = proxyserver.servers[ProxyMode.parse(mode)]
+            except KeyError:
+                errors[mode] = "not started"
+                continue
+            if not instance.is_running:
+                errors[mode] = str(instance.last_exception or "not running")
+        self._bind_errors = errors
+        self._bound = not errors
+        if not starting:
+            return
+        if errors:
+            for error in errors.values():
+                logger.error("a listener cannot bind: %s", error)
+            logging.shutdown()
+            self._channel_abort()
+            sys.exit(1)
+        for mode in self._modes:
+            spec = ProxyMode.parse(mode)
+            logger.info(
+                "gateway listening at %s:%s (port %s of the Gateway)",
+                spec.custom_listen_host,
+                spec.custom_listen_port,
+                spec.data,
+            )
+        if not self._modes:
+            logger.warning("the configuration has no listener that can be served")
+
+    def _channel_abort(self) -> None:
+        if self.plane is not None:
+            self.plane.close()
+
+    # The other parts
+
+    def _start_telemetry(self, plane: Dataplane) -> None:
+        self.metrics = Metrics(CollectorRegistry(), mitmproxy=version.VERSION)
+        try:
+            self._access_log = AccessLog(ctx.options.gateway_access_log)
+        except OSError as error:
+            logger.error("gateway_access_log: %s", error)
+            sys.exit(1)
+        self._exchanges = Exchanges()
+        self._lag = LoopLag(self.metrics.observe_loop_lag)
+        self._lag.start()
+        scraper = self._scraper
+        self._views = Views(plane, self._channel, scraper.snapshot if scraper is not None else dict)
+        for source in (self._views.samples, self._access_log.samples, self._lag.samples):
+            self.metrics.register_gauges(source)
+        for subscriber in (self.metrics.handle, self._access_log.handle, self._exchanges.handle):
+            plane.subscribe(subscriber)
+
+    def _start_admin(self) -> None:
+        bind = parse_bind(ctx.options.gateway_admin)
+        if bind is None:
+            return
+        views = self._views
+        sources = AdminSources(
+            ready=self.ready,
+            metrics=self.metrics.render_pieces,
+            resources=views.resources,
+            routes=views.routes,
+            clusters=views.clusters,
+            exchanges=self._exchanges.view,
+            overview=self._overview,
+            pause_mirrors=lambda: self._pause(True),
+            resume_mirrors=lambda: self._pause(False),
+        )
+        self.admin = AdminServer(sources, bind, token=ctx.options.gateway_admin_token)
+        try:
+            self.admin.start()
+        except OSError as error:
+            logger.error("the admin server cannot bind: %s", error)
+            sys.exit(1)
+        logger.info("admin server at %s", self.admin.url)
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether the gateway takes requests, and why not."""
+        if self._stopping:
+            return False, "draining"
+        if not self._bound:
+            return False, "; ".join(self._bind_errors.values()) or "the listeners are not bound yet"
+        return True, "ready"
+
+    def _overview(self) -> object:
+        return {
+            "version": __version__,
+            "started": self._started,
+            "generation": self._snapshot.generation,
+            "applied": self._applied,
+            "problems": [str(problem) for problem in self._snapshot.problems],
+            "bindErrors": self._bind_errors,
+            "paused": self._mirroring.paused,
+            "summary": summarise(self.metrics),
+        }
+
+    def _pause(self, paused: bool) -> object:
+        self._mirroring.paused = paused
+        return {"paused": paused}
+
+    def _journal_options(self) -> Configure:
+        options = ctx.options
+        folder = str(Path(options.shadow_journal).expanduser()) if options.shadow_journal else ""
+        return Configure(folder, _JOURNAL_FILE, 0, options.shadow_max_queued)
+
+    def _from_shadow(self, message: FromShadow) -> None:
+        self._mirroring.received(message)
+        plane = self.plane
+        if plane is None or not isinstance(message, LegFinished | Compared | ShadowDropped):
+            return
+        plane.emit(message)
+        if isinstance(message, Compared):
+            logger.info("%s: %s", message.id, message.summary)
+            flow = plane.flows.get(message.id)
+            if flow is not None:
+                flow.marked = _MARKS.get(message.outcome, "")
+                flow.comment = message.summary
+                pending = plane.hooks.fire("update", [flow])
+                if pending is not None:
+                    plane.spawn(pending)
+
+    def _shadow_changed(self, up: bool, pid: int | None, restarts: int) -> None:
+        if not up:
+            self._mirroring.forget()
+        if self.plane is not None:
+            self.plane.emit(ShadowProcessChanged(up, pid or 0, restarts))
+
+    # The end
+
+    async def _stop(self) -> None:
+        """Stop accepting, let running exchanges end, then end every part."""
+        if self._stopping:
+            return
+        self._stopping = True
+        plane = self.plane
+        assert plane is not None
+        if self._watcher is not None:
+            self._watcher.cancel()
+        proxyserver = ctx.master.addons.get("proxyserver")
+        assert isinstance(proxyserver, Proxyserver)
+        await proxyserver.servers.update([])
+        if not await plane.drain():
+            logger.warning("requests were still running after %g s and are cut", plane.settings.drain_timeout)
+        plane.close()
+        await self._channel.stop(5.0)
+        if self._scraper is not None:
+            await self._scraper.stop()
+        self._lag.stop()
+        if self.admin is not None:
+            await self.admin.stop()
+        self._access_log.close()
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a background task failed", exc_info=error)
+
+
+def _scraped(snapshot: Snapshot) -> dict[str, Address]:
+    """Return the endpoints whose loads decide something: those of InferencePools."""
+    return {
+        str(address): address
+        for rule in rules_of(snapshot)
+        for destination in destinations_of(rule)
+        if destination.kind is DestinationKind.INFERENCE_POOL
+        for address in destination.endpoints
+    }
+
+
+def _listed(problems: tuple[Problem, ...]) -> str:
+    count = len(problems)
+    return f"the configuration has {count} problem{'s' if count != 1 else ''}:\n" + "\n".join(map(str, problems))
+
+
+GATEWAY = Gateway()

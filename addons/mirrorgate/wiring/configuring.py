@@ -1,0 +1,66 @@
+"""From files to a snapshot: read, load, compile; refused whole when anything is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigProblems, Problem, Severity
+from ..resources.inventory import Inventory
+from ..resources.loading import Document, load
+from ..routing.compiling import CompileOptions
+from ..snapshot import Snapshot
+from ..sources.files import Reading
+
+__all__ = ["Compilation", "bindings", "compile_reading", "empty"]
+
+
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """A configuration that may take effect, with its warnings."""
+
+    snapshot: Snapshot
+    warnings: tuple[Problem, ...]
+
+
+def empty() -> Snapshot:
+    """Return the configuration that serves nothing."""
+    return Snapshot.of(Inventory(), 0)
+
+
+def compile_reading(reading: Reading, generation: int, options: CompileOptions | None = None) -> Compilation:
+    """Compile what was read; raises ConfigProblems with every problem when one of them is an error."""
+    loaded = load(Document(name, text) for name, text in reading.files)
+    problems = reading.problems + loaded.problems
+    snapshot = Snapshot.of(loaded.inventory, generation, options)
+    problems += snapshot.problems
+    if any(problem.severity is Severity.ERROR for problem in problems):
+        raise ConfigProblems(problems)
+    return Compilation(snapshot, problems)
+
+
+def bindings(snapshot: Snapshot, bind: str, offset: int) -> list[str]:
+    """Return the proxy modes of a configuration's listeners, one for each address and port.
+
+    Raises ConfigProblems when the offset moves a port out of range.
+    """
+    modes: dict[str, None] = {}
+    problems: list[Problem] = []
+    for listener in snapshot.table.listeners:
+        port = listener.port + offset
+        if not 0 < port < 65536:
+            place = f"Gateway {listener.gateway[0]}/{listener.gateway[1]}: listener {listener.name}"
+            message = f"port {listener.port} with gateway_port_offset {offset} is {port}, which is no port"
+            problems.append(Problem(message, path=place))
+            continue
+        for address in listener.addresses or (bind,):
+            modes[f"gateway:{listener.port}@{address}:{port}"] = None
+    if problems:
+        raise ConfigProblems(tuple(problems))
+    return list(modes)
+
+
+def paths_of(configured: Sequence[str], default: Path) -> list[Path]:
+    """Return the paths to read, the default when none is configured."""
+    return [Path(path).expanduser() for path in configured] or [default]

@@ -1,0 +1,121 @@
+"""The gateway's options: mitmproxy options, so they work in mitmdump, mitmweb, `mirrorgate run` and `config.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mitmproxy import addonmanager, optmanager
+from mitmproxy.utils import human
+
+from ..proxy.dataplane import Settings
+
+__all__ = ["OPTIONS", "Option", "add_options", "quickstart", "settings_of"]
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    name: str
+    type: Any
+    default: object
+    help: str
+
+
+OPTIONS = (
+    Option(
+        "gateway_config",
+        Sequence[str],
+        [],
+        "Files or directories of YAML manifests. Empty: the quickstart that ships with Mirrorgate.",
+    ),
+    Option(
+        "gateway_bind",
+        str,
+        "127.0.0.1",
+        "Address that listeners bind when their Gateway names none in spec.addresses (type IPAddress).",
+    ),
+    Option(
+        "gateway_port_offset",
+        int,
+        0,
+        "Added to each listener's port when binding: 8000 makes 80 into 8080, which needs no root. "
+        "Redirects and parentRefs keep the logical port.",
+    ),
+    Option("gateway_admin", str, "127.0.0.1:9901", "Where the admin server binds, as host:port. Empty: none."),
+    Option(
+        "gateway_admin_token",
+        str,
+        "",
+        "Bearer token for the admin server: readers on other machines and every change need it. Empty: none.",
+    ),
+    Option(
+        "gateway_access_log",
+        str,
+        "",
+        "File for the JSON access log, - for standard output. Empty: none.",
+    ),
+    Option("gateway_max_header_bytes", int, 61440, "Largest request or response head. More is answered 431."),
+    Option("gateway_header_timeout", int, 60, "Seconds that a request's head may take to arrive. Then 408."),
+    Option("gateway_idle_timeout", int, 3600, "Seconds that a client's connection may idle between requests."),
+    Option("gateway_drain_timeout", int, 30, "Seconds that running requests get to end when the gateway stops."),
+    Option(
+        "gateway_scrape_interval",
+        int,
+        500,
+        "Milliseconds between two scrapes of a model server's /metrics. 0: none, pools are picked by in-flight alone.",
+    ),
+    Option(
+        "shadow_journal",
+        str,
+        "",
+        "Folder of the exchange journal. Empty: none is written (comparisons still work). What content it keeps is "
+        "the ShadowPolicy's choice.",
+    ),
+    Option(
+        "shadow_queue_bytes",
+        int,
+        64 * MIB,
+        "Bound in bytes on what is handed off to the shadow process and not yet taken. Over it mirrors are dropped.",
+    ),
+    Option("shadow_max_queued", int, 1024, "Exchanges that wait or run in the shadow process. More are dropped."),
+)
+
+
+def add_options(loader: addonmanager.Loader) -> None:
+    """Declare the options; doing so twice is harmless."""
+    for option in OPTIONS:
+        loader.add_option(option.name, option.type, option.default, option.help)
+
+
+def settings_of(options: optmanager.OptManager) -> Settings:
+    """Read the data plane's limits; raises ValueError for one that makes no sense."""
+    defaults = Settings()
+    stream = options.stream_large_bodies
+    limit = options.body_size_limit
+    for name in ("gateway_max_header_bytes", "gateway_header_timeout", "gateway_idle_timeout"):
+        if getattr(options, name) <= 0:
+            raise ValueError(f"{name} must be more than 0")
+    if not -65535 <= options.gateway_port_offset <= 65535:
+        raise ValueError("gateway_port_offset must be between -65535 and 65535")
+    return Settings(
+        stream_over=defaults.stream_over if stream is None else human.parse_size(stream),
+        body_limit=defaults.body_limit if limit is None else human.parse_size(limit) or defaults.body_limit,
+        max_head=options.gateway_max_header_bytes,
+        head_timeout=float(options.gateway_header_timeout),
+        idle_timeout=float(options.gateway_idle_timeout),
+        store_streamed=options.store_streamed_bodies,
+        drain_timeout=float(options.gateway_drain_timeout),
+    )
+
+
+def quickstart() -> Path:
+    """Find the quickstart's manifests: in a checkout, or where the wheel puts them."""
+    package = Path(__file__).resolve().parents[1]
+    for candidate in (package.parents[1] / "config" / "quickstart", package / "quickstart"):
+        if candidate.is_dir():
+            return candidate
+    return package / "quickstart"

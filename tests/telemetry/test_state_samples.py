@@ -1,0 +1,65 @@
+"""Breakers and endpoints as samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mirrorgate.admission.cluster import Counters, Gauges
+from mirrorgate.admission.limits import Limits
+from mirrorgate.resources.endpoints import Address
+from mirrorgate.scheduling.endpoints import EndpointView, Load
+from mirrorgate.telemetry.samples import Sample, gather
+from mirrorgate.telemetry.state_samples import cluster_samples, endpoint_inflight_samples, pool_samples
+
+
+def _cells(samples: Iterable[Sample]) -> dict[str, dict[tuple[str, ...], float]]:
+    faults: list[str] = []
+    families = gather([lambda: samples], faults.append)
+    assert not faults
+    return {name: family.cells for name, family in families.items()}
+
+
+def test_a_breaker_has_its_own_names_and_envoy_s() -> None:
+    """Used, limit, room and whether it is open, for each limit; open as soon as the limit is reached (measured)."""
+    gauges = Gauges(active=10, pending=1, connections=4, limits=Limits(connections=8, pending=1, parallel=10))
+    cells = _cells(cluster_samples("c", gauges, Counters(connections_opened=5, connection_overflow=3, pending_total=2)))
+    assert cells["mirrorgate_breaker_in_use"] == {("c", "connections"): 4, ("c", "pending"): 1, ("c", "parallel"): 10}
+    assert cells["mirrorgate_breaker_remaining"][("c", "connections")] == 4
+    assert cells["mirrorgate_breaker_open"] == {("c", "connections"): 0, ("c", "pending"): 1, ("c", "parallel"): 1}
+    assert cells["envoy_cluster_circuit_breakers_default_rq_open"] == {("c",): 1}
+    assert cells["envoy_cluster_circuit_breakers_default_rq_pending_open"] == {("c",): 1}
+    assert cells["envoy_cluster_circuit_breakers_default_cx_open"] == {("c",): 0}
+    assert cells["envoy_cluster_circuit_breakers_default_remaining_rq"] == {("c",): 0}
+    assert cells["envoy_cluster_circuit_breakers_default_remaining_pending"] == {("c",): 0}
+    assert cells["envoy_cluster_circuit_breakers_default_remaining_cx"] == {("c",): 4}
+    assert cells["envoy_cluster_upstream_cx_overflow"] == {("c",): 3}
+    assert cells["envoy_cluster_upstream_cx_total"] == {("c",): 5}
+
+
+def test_a_pool_has_means_of_what_its_endpoints_report() -> None:
+    """An endpoint without load counts as ready and into no mean."""
+    first, second, third = (Address("127.0.0.1", port, name) for port, name in ((1, "ns/a"), (2, ""), (3, "ns/c")))
+    views = [
+        EndpointView("127.0.0.1:1", first, Load(waiting=4, running=2, kv_usage=0.5, at=8.0)),
+        EndpointView("127.0.0.1:2", second, Load(waiting=0, running=1, kv_usage=None, at=9.5)),
+        EndpointView("127.0.0.1:3", third, None, healthy=False),
+    ]
+    cells = _cells(pool_samples("ns/p", views, 10.0))
+    assert cells["inference_pool_average_queue_size"] == {("ns/p",): 2.0}
+    assert cells["inference_pool_average_kv_cache_utilization"] == {("ns/p",): 0.5}
+    assert cells["inference_pool_ready_pods"] == {("ns/p",): 2}
+    assert cells["inference_pool_per_pod_queue_size"] == {("ns/p", "ns/a"): 4, ("ns/p", "127.0.0.1:2"): 0}
+    assert cells["mirrorgate_endpoint_scrape_age_seconds"] == {("ns/p", "127.0.0.1:1"): 2.0, ("ns/p", "127.0.0.1:2"): 0.5}
+    assert cells["mirrorgate_endpoint_healthy"][("ns/p", "127.0.0.1:3")] == 0
+
+
+def test_a_pool_that_reports_nothing_has_no_means() -> None:
+    """Zeros would look idle."""
+    cells = _cells(pool_samples("ns/p", [EndpointView("a:1", Address("a", 1))], 10.0))
+    assert set(cells) == {"mirrorgate_endpoint_healthy", "inference_pool_ready_pods"}
+
+
+def test_in_flight_by_leg() -> None:
+    """One sample an endpoint."""
+    cells = _cells(endpoint_inflight_samples("candidate", [("a:1", 3)]))
+    assert cells == {"mirrorgate_endpoint_inflight": {("candidate", "a:1"): 3.0}}
