@@ -6,6 +6,7 @@ import socket
 
 import httpx
 import pytest
+
 from mirrorgate.proxy.admin import AdminServer, Bind, parse_bind
 from mirrorgate.proxy.admin_sources import AdminSources
 
@@ -28,7 +29,9 @@ def test_addresses(text: str, bind: Bind | None) -> None:
     assert bind is None or str(bind) == text
 
 
-@pytest.mark.parametrize("text", ["9901", ":9901", "localhost", "localhost:", "::1:9901", "h:65536", "h:-1", "h:1x", "h:²"])
+@pytest.mark.parametrize(
+    "text", ["9901", ":9901", "localhost", "localhost:", "::1:9901", "h:65536", "h:-1", "h:1x", "h:²"]
+)
 def test_addresses_that_are_none(text: str) -> None:
     """Said with the text itself, before anything is bound."""
     with pytest.raises(ValueError, match="9901"):

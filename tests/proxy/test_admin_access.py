@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.proxy.admin_access import Access, host_name
 
 LOCAL = {"host": "localhost:9901"}
@@ -119,7 +120,16 @@ def test_changes_are_off_without_a_token() -> None:
 
 @pytest.mark.parametrize(
     ("host", "name"),
-    [("a", "a"), ("A.:80", "a"), ("[::1]", "::1"), ("[::1]:80", "::1"), ("[::1", ""), ("a:", ""), ("::1", ""), ("", "")],
+    [
+        ("a", "a"),
+        ("A.:80", "a"),
+        ("[::1]", "::1"),
+        ("[::1]:80", "::1"),
+        ("[::1", ""),
+        ("a:", ""),
+        ("::1", ""),
+        ("", ""),
+    ],
 )
 def test_names_of_hosts(host: str, name: str) -> None:
     """Without port, brackets, final dot, in lower case; malformed ones are no name."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from mirrorgate.proxy.admin import AdminServer, Bind
 from mirrorgate.proxy.admin_handlers import socket_peer
 from mirrorgate.proxy.admin_sources import AdminSources
@@ -269,7 +270,11 @@ async def test_malformed_requests_leave_the_server_standing() -> None:
     """Garbage, an endless header, a large body: refused, and the next client is served."""
     async with _client(token="secret") as client:
         host, port = client.base_url.host, client.base_url.port
-        for garbage in (b"\x00\xff\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"a: " + b"x" * 40_000 + b"\r\n\r\n", b"GET\r\n\r\n"):
+        for garbage in (
+            b"\x00\xff\r\n\r\n",
+            b"GET / HTTP/1.1\r\n" + b"a: " + b"x" * 40_000 + b"\r\n\r\n",
+            b"GET\r\n\r\n",
+        ):
             reader, writer = await asyncio.open_connection(host, port)
             writer.write(garbage)
             assert len(await asyncio.wait_for(reader.read(), 5)) < 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+
 from mirrorgate.admission.cluster import Gauges
 from mirrorgate.admission.limits import UNLIMITED, Limits
 from mirrorgate.proxy.admin_views import LatestPicks, endpoint_rows, limit_views

@@ -51,7 +51,8 @@ def declare(load_text: LoadText) -> Declare:
 
     def declare(kind: str, body: str, api_version: str = "") -> Loaded:
         head = f"apiVersion: {api_version or API_VERSIONS[kind]}\nkind: {kind}\nmetadata:\n  name: x\n"
-        return load_text(head + textwrap.dedent(body))
+        # Two blanks at the beginning go on with the metadata.
+        return load_text(head + (textwrap.dedent(body) if body.startswith("    ") else body))
 
     return declare
 

@@ -85,7 +85,6 @@ def test_equality_leaves_the_place_out(declare: Declare) -> None:
     two = declare("Pod", "\nspec: {}").inventory.pods["default", "x"]
     two.placed(Place("elsewhere", 3))
     assert one == two
-    assert hash(one) == hash(two)
     assert one != declare("Pod", "spec: {containers: [{}]}").inventory.pods["default", "x"]
     assert one != declare("Service", "").inventory.services["default", "x"]
 

@@ -350,7 +350,7 @@ def test_hostname_intersection(compiled: Compile, asking: Asking) -> None:
         + route(
             "wildcard",
             "v2: [{path: {value: /s2}}]",
-            hostnames='[non.matching.com, wildcard.io, foo.wildcard.io, bar.wildcard.io, foo.bar.wildcard.io]',
+            hostnames="[non.matching.com, wildcard.io, foo.wildcard.io, bar.wildcard.io, foo.bar.wildcard.io]",
         )
         + route("wild", "v3: [{path: {value: /s3}}]", hostnames='["*.anotherwildcard.io"]')
     )

@@ -225,3 +225,23 @@ def test_precedence_is_a_total_order() -> None:
     listener = listener_of(matches)
     keys = [precedence(match, age_of(None, 0, *match.rule.route)) for match in listener.matches]
     assert all(one != other for one, other in itertools.combinations(keys, 2))
+
+
+def test_every_header_and_parameter_must_fit() -> None:
+    """The reason names the first that does not."""
+    match = listener_of(
+        [
+            (
+                "",
+                ANY,
+                None,
+                (HeaderMatch("h", "x"), HeaderMatch("i", "y")),
+                (HeaderMatch("q", "1"), HeaderMatch("r", "2")),
+            )
+        ]
+    ).matches[0]
+    assert mismatch(match, Question("GET", "/?q=1&r=2", [(b"h", b"x"), (b"i", b"y")])) == ""
+    assert mismatch(match, Question("GET", "/?q=1&r=3", [(b"h", b"x"), (b"i", b"y")])) == (
+        "query parameter r is '3', not '2'"
+    )
+    assert mismatch(match, Question("GET", "/?q=1&r=2", [(b"h", b"x")])) == "header i is absent, not 'y'"

@@ -51,6 +51,13 @@ def test_a_backend_without_weight_is_never_chosen(weights: list[int], draw: floa
     assert chosen is None or chosen.weight > 0
 
 
+def test_a_draw_that_was_rounded_up_falls_on_the_last_weight() -> None:
+    """A draw of 1, which rounding can make, stays within the backends that have a weight."""
+    chosen = choose_backend(rule(1, 2, 0), 1.0)
+    assert chosen is not None
+    assert chosen.ref == "b1"
+
+
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5))
 def test_evenly_spread_draws_fall_exactly_by_weight(weights: list[int]) -> None:
     """Each backend owns a part of [0, 1) that is as wide as its share."""

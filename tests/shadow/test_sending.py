@@ -24,7 +24,7 @@ class Client:
         self.pool = ConnectionPool(asyncio.get_running_loop())
         self.holding = Holding()
 
-    async def leg(self, target: Target, body: bytes | None | Upload = b"{}", method: str = "POST") -> Answer:
+    async def leg(self, target: Target, body: bytes | Upload | None = b"{}", method: str = "POST") -> Answer:
         upload = body if isinstance(body, Upload) else Upload(body)
         async with asyncio.timeout(30):
             answer = await run_leg(self.pool, self.holding, method, target, upload)

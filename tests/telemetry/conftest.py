@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
+
 from mirrorgate.events import ExchangeDone
 from mirrorgate.telemetry.metrics import Metrics
-from prometheus_client import CollectorRegistry
 
 CLUSTER = "httproute/default/chat/rule/0"
 

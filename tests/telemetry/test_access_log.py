@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.events import ConfigRefused, ExchangeDone
 from mirrorgate.telemetry.access_log import AccessLog, line
 from mirrorgate.telemetry.samples import gather
@@ -57,11 +58,15 @@ def test_a_line_has_exactly_these_keys_and_values(done: Done) -> None:
 
 def test_what_is_not_known_is_null(done: Done) -> None:
     """As in Envoy's log."""
-    refused = done(
-        status=404, flag="NR", details="route_not_found", refusal="no_route", route="", cluster="", pool="", endpoint="",
-        listener="", model="", target_model="", user_agent="", request_id="", forwarded_for="", response_duration=None,
-        ttft=None, itl=None, prompt_tokens=None, completion_tokens=None, streamed=False, mirrored=0,
+    unknown = dict.fromkeys(("response_duration", "ttft", "itl", "prompt_tokens", "completion_tokens"))
+    empty = dict.fromkeys(
+        ("route", "cluster", "pool", "endpoint", "listener", "model", "target_model", "user_agent", "request_id",
+         "forwarded_for"), ""
     )  # fmt: skip
+    changed = empty | unknown
+    refused = done(
+        status=404, flag="NR", details="route_not_found", refusal="no_route", streamed=False, mirrored=0, **changed
+    )
     read = json.loads(line(refused))
     nulls = {key for key, value in read.items() if value is None}
     assert nulls == {

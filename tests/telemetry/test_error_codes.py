@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from mirrorgate.errors import REPLIES, Refusal
 from mirrorgate.telemetry.error_codes import error_type, inference_error_code
 

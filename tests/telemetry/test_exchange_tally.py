@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from mirrorgate.errors import REPLIES, Refusal
 from mirrorgate.events import ExchangeDone
 from mirrorgate.telemetry.metrics import Metrics
@@ -22,8 +23,8 @@ def test_a_streamed_completion_counts_under_every_name(metrics: Metrics, done: D
     assert value("mirrorgate_requests_total", **leg, pool="default/llama", code="200", flag="-") == 1
     assert value("mirrorgate_request_duration_seconds_count", **leg) == 1
     assert value("mirrorgate_request_duration_seconds_sum", **leg) == 2.0
-    assert value("mirrorgate_request_duration_seconds_bucket", **leg, le="1.0") == 0
-    assert value("mirrorgate_request_duration_seconds_bucket", **leg, le="2.5") == 1
+    assert value("mirrorgate_request_duration_seconds_bucket", **leg, le="1.5") == 0
+    assert value("mirrorgate_request_duration_seconds_bucket", **leg, le="2.0") == 1
     assert value("mirrorgate_request_duration_seconds_bucket", **leg, le="+Inf") == 1
     assert value("mirrorgate_ttft_seconds_sum", **leg) == 0.3
     assert value("mirrorgate_itl_seconds_sum", **leg) == 0.02

@@ -7,11 +7,12 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
 from mirrorgate.telemetry.exposition import OPEN_METRICS, PLAIN, content_type, number, pieces
 from mirrorgate.telemetry.families import Tally
 from mirrorgate.telemetry.names import Kind, Spec
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
-from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 _words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))
 
@@ -46,7 +47,15 @@ def test_a_family_without_series_is_not_written() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (-3.0, "-3"), (0.25, "0.25"), (1e21, "1e+21"), (math.inf, "+Inf"), (-math.inf, "-Inf"), (math.nan, "NaN")],
+    [
+        (0.0, "0"),
+        (-3.0, "-3"),
+        (0.25, "0.25"),
+        (1e21, "1e+21"),
+        (math.inf, "+Inf"),
+        (-math.inf, "-Inf"),
+        (math.nan, "NaN"),
+    ],
 )
 def test_numbers(value: float, text: str) -> None:
     """Whole numbers are short, the rest is exact."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.telemetry.families import Distribution, Tally
 from mirrorgate.telemetry.names import SPECS, Kind, Spec
 

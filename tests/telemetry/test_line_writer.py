@@ -6,10 +6,11 @@ import os
 import resource
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
 from mirrorgate.telemetry.line_writer import LineWriter
 
 
@@ -86,10 +87,8 @@ def test_a_disk_that_stalls_holds_nobody_up(tmp_path: Path) -> None:
             got = bytearray()
 
             def read() -> bool:
-                try:
+                with suppress(BlockingIOError):
                     got.extend(os.read(reader, 1 << 20))
-                except BlockingIOError:
-                    pass
                 return len(got) == accepted * 1000
 
             _until(read)

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from mirrorgate.events import ExchangeDone, Picked
-from mirrorgate.telemetry.metrics import Metrics
-from mirrorgate.telemetry.samples import Sample
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from mirrorgate.events import ExchangeDone, Picked
+from mirrorgate.telemetry.metrics import Metrics
+from mirrorgate.telemetry.samples import Sample
 
 Done = Callable[..., ExchangeDone]
 Value = Callable[..., float | None]
 
 
-def _samples(text: str, parse: Callable[[str], Iterator[object]]) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+def _samples(
+    text: str, parse: Callable[[str], Iterator[object]]
+) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in parse(text)

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 import yaml
+
 from mirrorgate.telemetry.names import GROUPS, SPECS, Kind, Read, Spec
 
 ROOT = Path(__file__).parents[2]

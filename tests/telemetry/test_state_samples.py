@@ -49,7 +49,10 @@ def test_a_pool_has_means_of_what_its_endpoints_report() -> None:
     assert cells["inference_pool_average_kv_cache_utilization"] == {("ns/p",): 0.5}
     assert cells["inference_pool_ready_pods"] == {("ns/p",): 2}
     assert cells["inference_pool_per_pod_queue_size"] == {("ns/p", "ns/a"): 4, ("ns/p", "127.0.0.1:2"): 0}
-    assert cells["mirrorgate_endpoint_scrape_age_seconds"] == {("ns/p", "127.0.0.1:1"): 2.0, ("ns/p", "127.0.0.1:2"): 0.5}
+    assert cells["mirrorgate_endpoint_scrape_age_seconds"] == {
+        ("ns/p", "127.0.0.1:1"): 2.0,
+        ("ns/p", "127.0.0.1:2"): 0.5,
+    }
     assert cells["mirrorgate_endpoint_healthy"][("ns/p", "127.0.0.1:3")] == 0
 
 

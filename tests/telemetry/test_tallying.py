@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from mirrorgate.events import (
     BreakerChanged,
     ConfigApplied,
@@ -22,7 +23,9 @@ Value = Callable[..., float | None]
 MIRROR = "httproute/default/chat/rule/0-mirror-0"
 
 
-def _leg(outcome: str = "complete", status: int = 200, model: str = "candidate", path: str = "/v1/completions") -> LegFinished:
+def _leg(
+    outcome: str = "complete", status: int = 200, model: str = "candidate", path: str = "/v1/completions"
+) -> LegFinished:
     return LegFinished(
         id="x", leg=Leg.CANDIDATE, cluster=MIRROR, endpoint="127.0.0.1:9", outcome=outcome, status=status, bytes=5,
         seconds=1.1, ttft=0.1, prompt_tokens=7, completion_tokens=11, model=model, path=path,

@@ -88,7 +88,7 @@ def _nothing(validator: Any, value: Any, instance: Any, schema: Any) -> tuple[()
 
 
 _KEYWORDS: dict[str, _Keyword] = dict(Draft202012Validator.VALIDATORS)
-_Validator: Any = extend(
+_Validator: Any = extend(  # type: ignore[no-untyped-call]  # jsonschema types no more than its validators
     Draft202012Validator,
     {
         **{name: _charged(keyword) for name, keyword in _KEYWORDS.items()},
@@ -110,7 +110,7 @@ class SchemaCheck:
     def __init__(self, schema: Any) -> None:
         self.reason = _objection(schema)
         """Why no value can be judged by this schema, empty when values can."""
-        self._validator = None if self.reason else _Validator(schema, registry=Registry())
+        self._validator = None if self.reason else _Validator(_undialected(schema), registry=Registry())
 
     def valid(self, value: Any) -> bool | None:
         """Say whether a value is valid; `None` when the schema is at fault, or the work exceeds the budget."""
@@ -160,3 +160,14 @@ def _objection(schema: Any) -> str:
             return "has a pattern that may take too long"
         stack.extend((item, depth + 1) for item in value.values())
     return ""
+
+
+def _undialected(schema: Any) -> Any:
+    """Return the schema without `$schema`: a subschema that names a dialect would be judged without our bounds."""
+    if isinstance(schema, dict):
+        return {
+            name: _undialected(value)
+            for name, value in schema.items()
+            if name != "$schema" or isinstance(value, dict | bool)
+        }
+    return [_undialected(item) for item in schema] if isinstance(schema, list) else schema

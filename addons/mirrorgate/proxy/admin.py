@@ -6,12 +6,12 @@ One tornado `HTTPServer` in the event loop that the proxy runs in. Views are in 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from dataclasses import dataclass
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from .admin_access import Access
 from .admin_handlers import PeerOf, application, socket_peer
@@ -84,7 +84,7 @@ class AdminServer:
         if self._server is not None:
             return
         try:
-            sockets = bind_sockets(self._bind.port, self._bind.host, reuse_port=False)
+            sockets = _listen(self._bind)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
             raise OSError(error.errno, f"the admin server cannot listen on {self._bind}: {reason}") from error
@@ -105,6 +105,40 @@ class AdminServer:
         if server is not None:
             server.stop()
             await server.close_all_connections()
+
+
+def _listen(bind: Bind) -> list[socket.socket]:
+    """Listen on every address of the host that this machine has, all on one port.
+
+    tornado's own `bind_sockets` leaves sockets open when it fails, and `localhost` fails with it where IPv6 is off.
+    """
+    found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    port = bind.port
+    absent: OSError | None = None
+    for family, kind, protocol, _, address in dict.fromkeys(found):
+        try:
+            listening = socket.socket(family, kind, protocol)
+            sockets.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening.setblocking(False)
+            listening.bind((address[0], port, *address[2:]))
+            listening.listen(128)
+            port = _port(listening)
+        except OSError as error:
+            if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                absent = error
+                if sockets and sockets[-1].family == family:
+                    sockets.pop().close()
+                continue
+            for listening in sockets:
+                listening.close()
+            raise
+    if not sockets:
+        raise absent or OSError(errno.EADDRNOTAVAIL, "the host has no address")
+    return sockets
 
 
 def _port(listening: socket.socket) -> int:

@@ -11,6 +11,7 @@ from mitmproxy import connection
 from ..errors import REPLIES, Refusal
 from .http1 import Fields, Malformed, RequestHead, RequestReader, render_response
 from .mitm import new_client, stock_mode
+from .rendering import reason_of
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -279,7 +280,7 @@ class ClientConnection(asyncio.Protocol):
             (b"content-type", b"text/plain"),
             (b"connection", b"close"),
         ]
-        self.write(render_response(reply.status, self.plane.reason(reply.status), fields) + body)
+        self.write(render_response(reply.status, reason_of(reply.status), fields) + body)
         self.plane.rejected(self, refusal, message)
         self._linger()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http as stdlib_http
 import logging
 import time
 import weakref
@@ -226,9 +225,9 @@ class Dataplane:
         if self.mirroring is not None and carrier.plan is not None and facts.refusal is not None and not facts.mirrored:
             self.mirroring.rejected(facts.id, carrier.plan)
         self.emit(facts.finish(time.time()))
-        pool = carrier.pool
-        if pool is not None and pool.cluster.idle and pool.name.startswith("direct/"):
-            self.pools.pop(pool.name, None)
+        name = carrier.cluster_name
+        if name.startswith("direct/") and name in self.pools and self.pools[name].cluster.idle:
+            del self.pools[name]
 
     def rejected(self, client: ClientConnection, refusal: Refusal, message: str) -> None:
         """Tell of bytes that were no request."""
@@ -255,13 +254,6 @@ class Dataplane:
 
     def count_bug(self) -> None:
         self.bugs += 1
-
-    def reason(self, status: int) -> bytes:
-        """Return the reason phrase of a status."""
-        try:
-            return stdlib_http.HTTPStatus(status).phrase.encode()
-        except ValueError:
-            return b"Unknown"
 
     def date(self) -> bytes:
         """Return the value of a Date field, made once a second."""

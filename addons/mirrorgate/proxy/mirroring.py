@@ -109,7 +109,7 @@ def _outcome(carrier: Carrier) -> str:
         return "complete"
     if facts.refusal.value == "client_left":
         return "client_left"
-    return "cut" if facts.head_at is not None and carrier.head_sent else "local_reply"
+    return "cut" if facts.head_at is not None and carrier.answer.head_sent else "local_reply"
 
 
 class Mirroring:

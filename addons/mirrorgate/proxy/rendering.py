@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from mitmproxy import http
 
@@ -12,7 +13,7 @@ from ..plans import Plan, Refused
 from ..routing.filters import apply
 from .http1 import RequestHead, ResponseHead, without_hop_by_hop
 
-__all__ = ["answer_head", "forwarded_head", "local_fields", "reply_body", "websocket_upgrade"]
+__all__ = ["answer_head", "forwarded_head", "local_fields", "reason_of", "reply_body", "websocket_upgrade"]
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -31,6 +32,14 @@ _OURS = frozenset(
     )
 )
 """Fields that the gateway writes itself, or that a client must not be able to set (endpoint picker protocol)."""
+
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+def reason_of(status: int) -> bytes:
+    """Return the reason phrase of a status."""
+    return _REASONS.get(status, b"Unknown")
 
 
 def websocket_upgrade(head: RequestHead) -> bytes:
@@ -140,11 +149,9 @@ def answer_head(
             fields.append((b"connection", b"close"))
         elif old_client:
             fields.append((b"connection", b"keep-alive"))
-    rendered = b"HTTP/1.1 %d %b\r\n%b\r\n" % (
-        status,
-        response.data.reason,
-        b"".join([b"%b: %b\r\n" % field for field in fields]),
-    )
+    # The phrase is the gateway's own, as Envoy's is, unless an addon has chosen one.
+    reason = reason_of(status) if response.data.reason == head.reason else response.data.reason
+    rendered = b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join([b"%b: %b\r\n" % field for field in fields]))
     return rendered, chunked, until_close
 
 

@@ -235,6 +235,8 @@ class ClusterPool:
         if reusable:
             upstream.idle_since = time.monotonic()
             self._idle.add(upstream)
+            # A client that read slowly may have left it paused, and an idle connection has to notice its end.
+            upstream.resume()
         actions = self.cluster.finished(upstream.endpoint, upstream, reusable=reusable)
         if not reusable:
             upstream.close()

@@ -41,7 +41,7 @@ class LooseMeta(ObjectMeta):
 
 
 class Resource(Shape):
-    """An object as it was declared. Its place and its status take no part in equality."""
+    """An object as it was declared. Its place takes no part in equality; it cannot be hashed, its key can."""
 
     cluster_scoped: ClassVar[bool] = False
 
@@ -76,9 +76,6 @@ class Resource(Shape):
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
-
-    def __hash__(self) -> int:
-        return hash((self.api_version, self.kind, self.key))
 
     def placed(self, place: Place) -> None:
         """Remember where the object stands; for whoever parsed it."""

@@ -117,7 +117,7 @@ class Slo(Shape):
 
     ttft: Duration | None = None
     itl: Duration | None = None
-    e2e: Duration | None = None
+    e2e: Duration | None = Field(default=None, alias="e2e")
 
 
 class Ignore(Shape):

@@ -13,6 +13,11 @@ from typing import Any, Final
 
 __all__ = ["Redactor", "is_card", "is_iban"]
 
+_SECRET_FIELD: Final = re.compile(
+    r"(?i)(?:^|[_-])(?:api[_-]?key|password|passwd|secret|access[_-]?token|authorization|cookie)$"
+)
+"""Names of fields whose text is a secret, whatever it looks like."""
+
 _DEEPEST: Final = 200
 """Nesting beyond which a JSON value is replaced as a whole."""
 
@@ -67,8 +72,8 @@ _BUILT_IN: Final[tuple[_Rule, ...]] = (
     ),
     (
         re.compile(
-            r"(?i)(?<=[a-z])(?:api[_-]?key|password|passwd|secret|token)\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?[^\s\"',;]{6,256}"
-            r"|\b(?:api[_-]?key|password|passwd|secret|token)\b[\"']?\s{0,3}[:=]\s{0,3}[\"']?[^\s\"',;]{6,256}"
+            r"(?i)(?<![a-z0-9])(?:api[_-]?key|password|passwd|secret|token)[\"']?\s{0,3}[:=]\s{0,3}[\"']?"
+            r"[^\s\"',;]{6,256}"
         ),
         "[SECRET]",
         _always,
@@ -110,11 +115,16 @@ class Redactor:
         if isinstance(value, list):
             return [self.value(each, depth + 1) for each in value]
         if isinstance(value, dict):
-            return {self.text(str(key)): self.value(each, depth + 1) for key, each in value.items()}
+            return {self.text(str(key)): self._member(str(key), each, depth + 1) for key, each in value.items()}
         if isinstance(value, int) and not isinstance(value, bool):
             shown = self.text(str(value))
             return value if shown == str(value) else shown
         return value
+
+    def _member(self, name: str, value: Any, depth: int) -> Any:
+        if isinstance(value, str) and value and _SECRET_FIELD.search(name):
+            return "[SECRET]"
+        return self.value(value, depth)
 
 
 def _replaced(match: re.Match[str], label: str, check: Callable[[str], bool]) -> str:

@@ -18,8 +18,9 @@ __all__ = [
 ]
 
 # fmt: off
-LATENCY = (.005, .01, .025, .05, .1, .25, .5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 600.0)
-"""Prometheus's defaults, continued to ten minutes because completions take that long."""
+LATENCY = (.005, .01, .025, .05, .075, .1, .15, .25, .4, .6, .8, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0,
+           45.0, 60.0, 120.0, 300.0, 600.0)
+"""Near enough to each other to tell two legs apart, up to ten minutes because completions take that long."""
 
 MICRO = (.00001, .000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1.0, 5.0)
 """For what the gateway itself does: 10 microseconds to 5 seconds."""

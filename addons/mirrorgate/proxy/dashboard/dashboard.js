@@ -71,8 +71,8 @@ function drawSummary(summary) {
   legs.map(([name, leg]) => [name, count(leg.requests), count(leg.errors), seconds(leg.ttft.p50), seconds(leg.ttft.p95),
     seconds(leg.time_per_output_token.p50), seconds(leg.duration.p50), seconds(leg.duration.p95),
     count(leg.input_tokens), count(leg.output_tokens)]), "No request yet.");
-  table(byId("drops"), [["cluster", "id"], ["leg"], ["reason"], ["where"], ["count", "n"]],
-    list(summary.drops).map((drop) => [drop.cluster, drop.leg, drop.reason, drop.at, count(drop.count)]), "None.");
+  table(byId("drops"), [["reason"], ["count", "n"], ["leg"], ["where"], ["cluster", "id"]],
+    list(summary.drops).map((drop) => [drop.reason, count(drop.count), drop.leg, drop.at, drop.cluster]), "None.");
   table(byId("replies"), [["reason"], ["count", "n"]],
     Object.entries(summary.local_replies || {}).sort((a, b) => b[1] - a[1]).map(([reason, n]) => [reason, count(n)]), "None.");
 }
@@ -123,24 +123,31 @@ function drawExchanges(exchanges) {
     "Nothing compared yet: a route needs a RequestMirror filter.");
 }
 
-function words(value) {
-  if (value === null || value === undefined || value === "") return "";
-  if (Array.isArray(value)) return value.map(words).filter(Boolean).join(", ");
-  if (typeof value !== "object") return String(value);
-  return Object.entries(value).map(([name, inner]) => [name, words(inner)]).filter(([, text]) => text).map(([name, text]) => `${name} ${text}`).join(" ");
+function destination(one) {
+  const endpoints = Array.isArray(one.endpoints) ? `, ${one.endpoints.length || "no"} endpoint${one.endpoints.length === 1 ? "" : "s"}` : "";
+  return `${one.ref || "?"}${one.invalid ? ` (${one.invalid}: 500)` : endpoints}`;
+}
+
+function leadsTo(rule) {
+  if (!rule) return "";
+  if (rule.broken) return `500: ${rule.broken}`;
+  const parts = [];
+  if (rule.redirect) parts.push(`redirect ${rule.redirect.status || ""}`.trim());
+  const backends = list(rule.backends);
+  parts.push(...backends.map((one) => `${backends.length > 1 ? `${one.weight} × ` : ""}${destination(one)}`));
+  parts.push(...list(rule.mirrors).map((one) => `mirror ${share(100 * one.fraction, 0)} % to ${destination(one)}`));
+  return parts.join("; ");
 }
 
 function drawRoutes(routes) {
-  const listeners = list(Array.isArray(routes) ? routes : routes.listeners);
+  const rules = new Map(list(routes.rules).map((rule) => [rule.cluster, rule]));
+  const listeners = list(routes.listeners);
   byId("routes").replaceChildren(...(listeners.length ? listeners.map((listener) => {
-    const entries = list(listener.matches || listener.routes || listener.rules);
-    const head = [words(listener.gateway), listener.name, listener.protocol, listener.port, listener.hostname].filter(Boolean).join(" · ");
+    const head = [listener.gateway, listener.name, listener.protocol, listener.port, listener.hostname].filter(Boolean).join(" · ");
     const rows = make("table", {});
-    table(rows, [["match"], ["leads to"]], entries.map((entry) => {
-      const { hostname, path, method, headers, query, match, matches, ...rest } = entry;
-      const when = [hostname, words(method), words(path), words(headers), words(query), words(match), words(matches)].filter(Boolean).join(" ");
-      return [when || "any request", words(rest)];
-    }), "No route is attached.");
+    table(rows, [["match"], ["rule", "id"], ["leads to"]], list(listener.matches).map((match) => [
+      [match.hostname, match.method, match.path, ...list(match.headers), ...list(match.query)].filter(Boolean).join(" · "),
+      match.rule, leadsTo(rules.get(match.rule))]), "No route is attached.");
     return make("div", { kind: "card" }, make("h3", { text: head }), make("div", { kind: "scroll" }, rows));
   }) : [make("p", { kind: "empty", text: "No listener." })]));
 }

@@ -1,0 +1,295 @@
+"""The way down: the upstream's answer, through the hooks, to the client. No piece of it costs a task or a wait."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mitmproxy import http
+
+from ..errors import Refusal
+from ..exchange import State
+from .http1 import Fields, ResponseHead
+from .mitm import killed
+from .rendering import answer_head, websocket_upgrade
+
+if TYPE_CHECKING:
+    from .carrying import Carrier
+
+__all__ = ["Answer"]
+
+_EVENT_STREAMS = ("text/event-stream", "application/x-ndjson", "application/jsonl", "application/stream+json")
+_TAIL = 4
+"""Pieces kept from the end of an answer, where its token usage stands."""
+
+
+class Answer:
+    """The answer of one exchange (`upstream.UpstreamUser`)."""
+
+    __slots__ = (
+        "_backlog", "_backlog_end", "_backlog_failure", "_buffer", "_buffered", "_carrier", "_chunked", "_head",
+        "_stored", "_streaming", "_tail", "head_sent",
+    )  # fmt: skip
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._head: ResponseHead | None = None
+        self.head_sent = False
+        """Whether the client has begun to get the upstream's answer."""
+        self._streaming = False
+        self._chunked = False
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._stored: list[bytes] = []
+        self._tail: deque[bytes] = deque(maxlen=_TAIL)
+        self._backlog: list[bytes] = []
+        self._backlog_end: Fields | None = None
+        self._backlog_failure: Refusal | None = None
+
+    # upstream.UpstreamUser
+
+    def upstream_head(self, head: ResponseHead) -> None:
+        carrier, now = self._carrier, time.time()
+        facts = carrier.facts
+        facts.to(State.RESPONDING)
+        facts.head_at = now
+        facts.details = "via_upstream"
+        self._head = head
+        response = http.Response(
+            head.version, head.status, head.reason, http.Headers(head.fields), None, None, now, None
+        )  # fmt: skip
+        carrier.flow.response = response
+        facts.streamed = response.headers.get("content-type", "").lower().startswith(_EVENT_STREAMS)
+        limit = carrier.plane.settings.stream_over
+        large = limit is not None and (limit == 0 or (head.content_length or 0) > limit)
+        if facts.streamed or large or head.status == 101:
+            response.stream = True
+        carrier.after(carrier.fire("responseheaders"), self._begin)
+
+    def upstream_body(self, pieces: list[bytes]) -> None:
+        carrier = self._carrier
+        if carrier.hook_pending:
+            self._backlog += pieces
+        elif carrier.over:
+            return
+        elif self._streaming:
+            carrier.last_byte = time.monotonic()
+            self._stream(pieces)
+        elif carrier.facts.state is State.TUNNEL:
+            carrier.last_byte = time.monotonic()
+            for piece in pieces:
+                carrier.facts.bytes_sent += len(piece)
+                carrier.connection.write(piece)
+        else:
+            carrier.last_byte = time.monotonic()
+            self._collect(pieces)
+
+    def upstream_end(self, trailers: Fields) -> None:
+        carrier = self._carrier
+        if carrier.hook_pending:
+            self._backlog_end = trailers
+            return
+        if carrier.over:
+            return
+        if carrier.facts.state is State.TUNNEL:
+            carrier.connection.end_writing()
+            carrier.finish()
+            return
+        response = carrier.flow.response
+        assert response is not None
+        if trailers:
+            response.trailers = http.Headers(trailers)
+        response.data.timestamp_end = time.time()
+        if self._streaming:
+            for part in carrier.through(response.stream, b"", last=True):
+                if part:
+                    self._write(part)
+            if carrier.plane.settings.store_streamed:
+                response.data.content = b"".join(self._stored)
+        else:
+            content = response.data.content = b"".join(self._buffer)
+            self._tail.append(content[-4096:])
+            self._buffer = []
+        carrier.after(carrier.fire("response"), self._complete)
+
+    def upstream_failed(self, refusal: Refusal) -> None:
+        carrier = self._carrier
+        if carrier.over:
+            return
+        if carrier.facts.state is State.TUNNEL:
+            carrier.close = True
+            carrier.finish()
+        elif carrier.hook_pending:
+            self._backlog_failure = refusal
+        elif carrier.facts.state is State.FORWARDING:
+            carrier.run(carrier.fail(refusal))
+        else:
+            self._break(refusal)
+
+    def upstream_writable(self, writable: bool) -> None:
+        if writable:
+            self._carrier.connection.unhold("body")
+        else:
+            self._carrier.connection.hold("body")
+
+    # Steps
+
+    def _begin(self) -> None:
+        """Begin to answer, now that addons have seen the head."""
+        carrier, head, response = self._carrier, self._head, self._carrier.flow.response
+        if carrier.over or head is None or response is None:
+            return
+        if killed(carrier.flow):
+            carrier.cut(Refusal.KILLED)
+            return
+        if head.status == 101:
+            carrier.run(self._switch())
+            return
+        if response.stream and not head.bodiless:
+            self._streaming = True
+            self._send_head()
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Take what came while an addon was waited for."""
+        if self._backlog:
+            pieces, self._backlog = self._backlog, []
+            self.upstream_body(pieces)
+        if self._backlog_end is not None:
+            trailers, self._backlog_end = self._backlog_end, None
+            self.upstream_end(trailers)
+        elif self._backlog_failure is not None and not self._carrier.over:
+            self._break(self._backlog_failure)
+
+    def _stream(self, pieces: list[bytes]) -> None:
+        carrier = self._carrier
+        facts = carrier.facts
+        if carrier.mirror is not None:
+            carrier.mirror.answer(pieces)
+        if facts.streamed:
+            now = time.time()
+            if facts.first_piece_at is None:
+                facts.first_piece_at = now
+            facts.last_piece_at = now
+            facts.pieces += 1
+        stream = carrier.flow.response.stream  # type: ignore[union-attr]
+        if stream is not True:
+            pieces = [part for piece in pieces for part in carrier.through(stream, piece) if part]
+            if not pieces:
+                return
+        self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _write(self, data: bytes) -> None:
+        carrier = self._carrier
+        self._tail.append(data)
+        if carrier.plane.settings.store_streamed:
+            self._stored.append(data)
+        carrier.facts.bytes_sent += len(data)
+        carrier.connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def _collect(self, pieces: list[bytes]) -> None:
+        """Buffer the body so that addons may change it; one that grows too large streams from there on."""
+        carrier = self._carrier
+        self._buffer += pieces
+        self._buffered += sum(map(len, pieces))
+        limit = carrier.plane.settings.stream_over
+        response = carrier.flow.response
+        if limit is not None and self._buffered > limit and response is not None:
+            response.stream = True
+            self._streaming = True
+            self._send_head()
+            buffer, self._buffer = self._buffer, []
+            self._stream(buffer)
+
+    def _complete(self) -> None:
+        """Send the end of the answer, now that addons have seen it whole."""
+        carrier, head, response = self._carrier, self._head, self._carrier.flow.response
+        if carrier.over or head is None or response is None:
+            return
+        if killed(carrier.flow):
+            carrier.cut(Refusal.KILLED, hook=False)
+            return
+        if self._streaming:
+            if self._chunked:
+                carrier.connection.write(self._last_chunk(response))
+        else:
+            if carrier.mirror is not None and response.raw_content:
+                carrier.mirror.answer([response.raw_content])
+            self._send_head(b"" if head.bodiless else response.raw_content or b"")
+        self._read_usage()
+        if carrier.connection.when_drained(carrier):
+            carrier.over = True
+            return  # the place is held until the client has the last byte
+        carrier.finish()
+
+    def _send_head(self, content: bytes | None = None) -> None:
+        """Send the answer's head, and with it a buffered body (`content`); a streamed one follows."""
+        carrier, head, response, plan = self._carrier, self._head, self._carrier.flow.response, self._carrier.plan
+        assert head is not None
+        assert response is not None
+        assert plan is not None
+        if not carrier.inbound.ended or carrier.plane.draining:
+            carrier.close = True
+        rendered, self._chunked, until_close = answer_head(
+            response,
+            head,
+            plan,
+            content,
+            old_client=carrier.inbound.head.version == b"HTTP/1.0",
+            close=carrier.close,
+            method=carrier.facts.method,
+            date=carrier.plane.date(),
+        )
+        carrier.close = carrier.close or until_close
+        carrier.facts.status = response.status_code
+        self.head_sent = True
+        if content:
+            carrier.facts.bytes_sent += len(content)
+            if self._chunked:  # buffered, with trailers
+                content = b"%x\r\n%b\r\n%b" % (len(content), content, self._last_chunk(response))
+            rendered += content
+        carrier.connection.write(rendered)
+
+    def _last_chunk(self, response: http.Response) -> bytes:
+        trailers = response.trailers.fields if response.trailers else ()
+        return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in trailers])
+
+    def _break(self, refusal: Refusal) -> None:
+        """End an answer that broke after its head: Envoy calls every such break a protocol error."""
+        carrier = self._carrier
+        if self.head_sent:
+            carrier.facts.details = "upstream_reset_after_response_started{protocol_error}"
+            carrier.cut(Refusal.UPSTREAM_PROTOCOL)
+        else:
+            carrier.flow.response = None
+            carrier.run(carrier.fail(Refusal.UPSTREAM_PROTOCOL))
+
+    async def _switch(self) -> None:
+        """Pass a switch of protocols on and become a tunnel."""
+        carrier, upstream, response = self._carrier, self._carrier.upstream, self._carrier.flow.response
+        assert upstream is not None
+        assert response is not None
+        rest = upstream.tunnel()
+        response.data.timestamp_end = time.time()
+        if not await carrier.hook("response"):
+            return
+        if not websocket_upgrade(carrier.inbound.head):
+            self._break(Refusal.UPSTREAM_PROTOCOL)
+            return
+        self._send_head(b"")
+        carrier.facts.to(State.TUNNEL)
+        carrier.close = True
+        if rest:
+            carrier.connection.write(rest)
+        held = carrier.connection.start_tunnel()
+        if held:
+            upstream.write(held)
+        self._catch_up()
+
+    def _read_usage(self) -> None:
+        facts = self._carrier.facts
+        if facts.model or facts.streamed:
+            usage = self._carrier.plane.director.usage(b"".join(self._tail))
+            if usage is not None:
+                facts.prompt_tokens, facts.completion_tokens = usage

@@ -1,0 +1,152 @@
+"""What goes out at the two ends of an exchange: the request to the upstream, and the gateway's own answers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mitmproxy import http
+
+from ..errors import LocalReply, Refusal
+from ..plans import Plan, Refused
+from .mitm import killed
+from .rendering import forwarded_head, local_fields, reason_of, reply_body, websocket_upgrade
+
+if TYPE_CHECKING:
+    from .carrying import Carrier
+    from .upstream import Upstream
+
+__all__ = ["answer_by_addon", "forward", "refuse", "send_local"]
+
+_ONE_WRITE = 65536
+"""Bodies up to this size are sent in one piece with the head; copying larger ones costs more than a second write."""
+
+
+def forward(carrier: Carrier, upstream: Upstream, plan: Plan) -> None:
+    """Send the request: whole when it was buffered, its head and the first pieces when it streams."""
+    flow, head, upload = carrier.flow, carrier.inbound.head, carrier.upload
+    upgrade = websocket_upgrade(head)
+    body = plan.body if upload is None else None
+    trailers = flow.request.trailers if upload is None else None
+    fields = forwarded_head(
+        flow.request.headers.fields,
+        plan,
+        client=carrier.client.peername[0],
+        body=body,
+        content_length=head.content_length,
+        chunked=upload.chunked if upload is not None else bool(trailers),
+        upgrade=upgrade,
+    )
+    rendered = b"%b %b HTTP/1.1\r\n%b\r\n" % (
+        flow.request.data.method,
+        plan.path,
+        b"".join([b"%b: %b\r\n" % field for field in fields]),
+    )
+    if not upgrade:
+        carrier.mirror = carrier.plane.mirror(carrier, plan, fields, body)
+    if upload is not None:
+        upstream.write(rendered)
+        upload.begin()
+        return
+    carrier.sent_up = True
+    body = body or b""
+    if trailers:
+        last = b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in trailers.fields])
+        upstream.write(rendered + (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + last)
+    elif len(body) <= _ONE_WRITE:
+        upstream.write(rendered + body)
+    else:
+        upstream.write(rendered)
+        upstream.write(body)
+
+
+async def refuse(carrier: Carrier, refused: Refused) -> None:
+    """Answer by ourselves: addons see a response, as if one of them had set it."""
+    if carrier.over:
+        return
+    carrier.end()
+    flow = carrier.flow
+    reply = carrier.facts.refuse(refused.refusal)
+    body, content_type = reply_body(reply, refused, openai=carrier.plane.director.speaks_openai(carrier.facts.path))
+    status = refused.status or reply.status
+    fields = local_fields(body, content_type, refused.headers)
+    now = time.time()
+    flow.response = http.Response(
+        b"HTTP/1.1", status, reason_of(status), http.Headers(fields), body, None, now, now
+    )
+    if reply.flag != "-":
+        flow.marked = ":no_entry:"
+        flow.comment = f"{status} {reply.flag} {reply.details}"
+    flow.metadata["mirrorgate.refused"] = refused.refusal.value
+    carrier.close = carrier.close or reply.close
+    for name in ("responseheaders", "response"):
+        await carrier.fire_and_wait(name)
+        if killed(flow):
+            carrier.close = True
+            carrier.connection.abort()
+            carrier.finish()
+            return
+    _send_response(carrier)
+
+
+async def answer_by_addon(carrier: Carrier) -> None:
+    """Send the response that an addon has set, as mitmproxy does: both response hooks, then the bytes."""
+    flow = carrier.flow
+    assert flow.response is not None
+    carrier.end()
+    carrier.facts.details = "set_by_addon"
+    flow.response.data.timestamp_start = time.time()
+    for name in ("responseheaders", "response"):
+        await carrier.fire_and_wait(name)
+        if killed(flow) or carrier.gone:
+            if name == "responseheaders":
+                if not killed(flow):
+                    carrier.facts.refuse(Refusal.CLIENT_LEFT)
+                await carrier.fire_and_wait("error")
+            if killed(flow):
+                carrier.facts.refuse(Refusal.KILLED)
+            carrier.close = True
+            carrier.connection.abort()
+            carrier.finish()
+            return
+    _send_response(carrier)
+
+
+def send_local(carrier: Carrier, reply: LocalReply, message: str = "") -> None:
+    """Send a reply of the table that addons do not see as a response."""
+    refused = Refused(carrier.facts.refusal or Refusal.INTERNAL, message)
+    openai = carrier.plane.director.speaks_openai(carrier.facts.path)
+    body, content_type = reply_body(reply, refused, openai=openai)
+    carrier.close = carrier.close or reply.close
+    fields = local_fields(body, content_type, ())
+    _write(carrier, reply.status, reason_of(reply.status), fields, body)
+
+
+def _send_response(carrier: Carrier) -> None:
+    """Send `flow.response` as it is now, framed by its content."""
+    response = carrier.flow.response
+    assert response is not None
+    content = response.raw_content or b""
+    framing = (b"connection", b"transfer-encoding", b"content-length", b"keep-alive")
+    fields = [field for field in response.headers.fields if field[0].lower() not in framing]
+    if response.status_code not in (204, 304):
+        fields.insert(0, (b"content-length", b"%d" % len(content)))
+    _write(carrier, response.status_code, response.data.reason, fields, content)
+
+
+def _write(carrier: Carrier, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
+    carrier.facts.status = status
+    if not carrier.inbound.ended or carrier.plane.draining:
+        carrier.close = True
+    if not any(name.lower() == b"date" for name, _ in fields):
+        fields.append((b"date", carrier.plane.date()))
+    if carrier.close:
+        fields.append((b"connection", b"close"))
+    elif carrier.inbound.head.version == b"HTTP/1.0":
+        fields.append((b"connection", b"keep-alive"))
+    rendered = b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join([b"%b: %b\r\n" % f for f in fields]))
+    if carrier.facts.method == "HEAD" or status in (204, 304):
+        body = b""
+    carrier.facts.bytes_sent = len(body)
+    carrier.connection.write(rendered + body)
+    carrier.finish()

@@ -1,0 +1,193 @@
+"""The way up: find the route, read the body, let addons look and change, plan, ask for admission."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mitmproxy import http
+
+from ..errors import Refusal
+from ..exchange import State
+from ..plans import Directed, Refused, RequestFacts
+from . import replying
+from .uploading import Upload
+
+if TYPE_CHECKING:
+    from .carrying import Carrier
+
+__all__ = ["request_phase"]
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def request_phase(carrier: Carrier) -> None:
+    """Carry an exchange from its head to the cluster's door."""
+    flow = carrier.flow
+    directed = carrier.plane.director.route(_facts_of(carrier))
+    _note_route(carrier, directed)
+    _note_client(carrier)
+    before = _signature(carrier)
+    if not await carrier.hook("requestheaders"):
+        return
+    body_pending = not carrier.inbound.ended
+    if flow.response is None and directed.refused is not None and body_pending and _signature(carrier) == before:
+        # The body is not waited for: nothing can make use of it.
+        await replying.refuse(carrier, directed.refused)
+        return
+    if carrier.inbound.head.expects_continue:
+        if body_pending:
+            carrier.connection.write(_CONTINUE)
+        flow.request.headers.pop("expect", None)
+        before = _without_expect(before, carrier)
+    if flow.response is None and _wants_streaming(carrier, directed):
+        directed = _rerouted(carrier, directed, before)
+        if directed.refused is not None:
+            await replying.refuse(carrier, directed.refused)
+            return
+        flow.request.stream = flow.request.stream or True
+        carrier.upload = Upload(carrier)
+        await _plan_and_admit(carrier, directed, None)
+        return
+    carrier.facts.to(State.READING)
+    if not await _read_body(carrier) or not await carrier.hook("request"):
+        return
+    if flow.response is not None:
+        await replying.answer_by_addon(carrier)
+        return
+    directed = _rerouted(carrier, directed, before)
+    if directed.refused is not None:
+        await replying.refuse(carrier, directed.refused)
+        return
+    await _plan_and_admit(carrier, directed, flow.request.raw_content or b"")
+
+
+def _facts_of(carrier: Carrier) -> RequestFacts:
+    request = carrier.flow.request
+    return RequestFacts(
+        port=carrier.connection.port.logical,
+        method=request.data.method,
+        path=request.data.path,
+        host=_host_of(carrier),
+        fields=request.headers.fields,
+        scheme="http",
+        client=carrier.client.peername[0],
+    )
+
+
+def _host_of(carrier: Carrier) -> bytes:
+    """Return the request's host: an absolute target's authority wins over Host (RFC 9112, 3.2.2), an addon's Host
+    over both."""
+    head = carrier.inbound.head
+    fields = carrier.flow.request.headers.fields
+    if fields == head.fields:
+        return head.authority
+    now = next((value.strip() for name, value in fields if name.lower() == b"host"), None)
+    was = next((value.strip() for name, value in head.fields if name.lower() == b"host"), None)
+    return head.authority if now is None or now == was else now
+
+
+def _signature(carrier: Carrier) -> tuple[object, ...]:
+    """Return what routing looks at, to see whether an addon has changed it."""
+    data = carrier.flow.request.data
+    return data.host, data.port, data.method, data.path, data.headers.fields
+
+
+def _without_expect(before: tuple[object, ...], carrier: Carrier) -> tuple[object, ...]:
+    fields = before[4]
+    assert isinstance(fields, tuple)
+    return (*before[:4], tuple(field for field in fields if field[0].lower() != b"expect"))
+
+
+def _rerouted(carrier: Carrier, directed: Directed, before: tuple[object, ...]) -> Directed:
+    """Match again if an addon has changed what routing looks at; an address that it set is used as it is."""
+    now = _signature(carrier)
+    if now == before:
+        return directed
+    if now[:2] != before[:2]:
+        data = carrier.flow.request.data
+        directed = carrier.plane.director.direct(data.host, data.port)
+    else:
+        directed = carrier.plane.director.route(_facts_of(carrier))
+    _note_route(carrier, directed)
+    return directed
+
+
+def _note_route(carrier: Carrier, directed: Directed) -> None:
+    facts, metadata = carrier.facts, carrier.flow.metadata
+    facts.listener = directed.listener
+    facts.route = directed.route
+    facts.rule = directed.rule_index
+    facts.cluster = directed.cluster
+    metadata["mirrorgate.route"] = directed.route
+    metadata["mirrorgate.cluster"] = directed.cluster
+
+
+def _note_client(carrier: Carrier) -> None:
+    facts = carrier.facts
+    for name, value in carrier.inbound.head.fields:
+        lower = name.lower()
+        if lower == b"user-agent":
+            facts.user_agent = value.decode("utf-8", "surrogateescape")
+        elif lower == b"x-forwarded-for":
+            facts.forwarded_for = value.decode("latin-1")
+
+
+def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:
+    inbound, limit = carrier.inbound, carrier.plane.settings.stream_over
+    if carrier.flow.request.stream:
+        return True
+    if inbound.ended or directed.needs_body or limit is None:
+        return False
+    return limit == 0 or (inbound.head.content_length or inbound.received) > limit
+
+
+async def _read_body(carrier: Carrier) -> bool:
+    """Read the whole body, up to its limit. Whether the exchange goes on."""
+    inbound, limit = carrier.inbound, carrier.plane.settings.body_limit
+    while True:
+        if max(inbound.received, inbound.head.content_length or 0) > limit:
+            message = f"the request body is larger than {limit} bytes"
+            await replying.refuse(carrier, Refused(Refusal.BODY_TOO_LARGE, message))
+            return False
+        if inbound.ended:
+            break
+        await carrier.wait()
+        if carrier.over:
+            return False
+        if carrier.gone:
+            await carrier.client_gone()
+            return False
+    pieces = inbound.take()
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    request = carrier.flow.request
+    request.data.content = body
+    request.data.timestamp_end = time.time()
+    if inbound.trailers:
+        request.trailers = http.Headers(inbound.trailers)
+    carrier.facts.bytes_received = len(body)
+    return True
+
+
+async def _plan_and_admit(carrier: Carrier, directed: Directed, body: bytes | None) -> None:
+    plane, facts = carrier.plane, carrier.facts
+    planned = plane.director.plan(directed, _facts_of(carrier), body)
+    if isinstance(planned, Refused):
+        facts.model = planned.model or ""
+        await replying.refuse(carrier, planned)
+        return
+    facts.cluster = planned.cluster
+    facts.pool = planned.pool
+    facts.endpoint = str(planned.address)
+    facts.model = planned.model or ""
+    facts.target_model = planned.target_model or ""
+    facts.request_id = planned.request_id
+    metadata = carrier.flow.metadata
+    metadata["mirrorgate.cluster"] = planned.cluster
+    metadata["mirrorgate.endpoint"] = facts.endpoint
+    if planned.model:
+        metadata["mirrorgate.model"] = planned.model
+    if planned.target_model and planned.target_model != planned.model:
+        metadata["mirrorgate.target_model"] = planned.target_model
+    plane.picked(planned, facts.id, time.time())
+    carrier.admit(planned)

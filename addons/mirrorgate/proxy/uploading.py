@@ -1,0 +1,81 @@
+"""A request that streams: its pieces go on as they arrive, to the upstream and to the mirror."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mitmproxy import http
+
+if TYPE_CHECKING:
+    from .carrying import Carrier
+
+__all__ = ["Upload"]
+
+_HIGH_WATER = 256 * 1024
+"""Bytes held while the request waits for a connection, before the client is made to wait."""
+
+
+class Upload:
+    """The upload of one exchange."""
+
+    __slots__ = ("_carrier", "_ending", "_stored", "chunked")
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._ending = False
+        self._stored: list[bytes] = []
+        self.chunked = carrier.inbound.head.chunked
+
+    def changed(self) -> None:
+        """Pass on what has arrived, and the end; before there is a connection, hold it."""
+        carrier, inbound = self._carrier, self._carrier.inbound
+        upstream = carrier.upstream
+        if upstream is None:
+            if inbound.buffered > _HIGH_WATER:
+                carrier.connection.hold("body")
+            return
+        if self._ending:
+            return
+        for piece in inbound.take():
+            carrier.facts.bytes_received += len(piece)
+            for part in carrier.through(carrier.flow.request.stream, piece):
+                self._send(part)
+        if inbound.ended:
+            self._ending = True
+            carrier.run(self._end())
+
+    def begin(self) -> None:
+        """Start to pass on: the request's head is sent."""
+        self._carrier.connection.unhold("body")
+        self.changed()
+
+    def _send(self, part: bytes) -> None:
+        carrier = self._carrier
+        if not part or carrier.upstream is None:
+            return
+        carrier.upstream.write(b"%x\r\n%b\r\n" % (len(part), part) if self.chunked else part)
+        if carrier.plane.settings.store_streamed:
+            self._stored.append(part)
+        if carrier.mirror is not None:
+            carrier.mirror.chunk(part)
+
+    async def _end(self) -> None:
+        carrier, flow = self._carrier, self._carrier.flow
+        for part in carrier.through(flow.request.stream, b"", last=True):
+            self._send(part)
+        flow.request.data.timestamp_end = time.time()
+        if self._stored:
+            flow.request.data.content = b"".join(self._stored)
+            self._stored = []
+        if carrier.inbound.trailers:
+            flow.request.trailers = http.Headers(carrier.inbound.trailers)
+        carrier.start_request_timer()
+        if not await carrier.hook("request"):
+            return
+        carrier.sent_up = True
+        if self.chunked and carrier.upstream is not None:
+            trailers = flow.request.trailers.fields if flow.request.trailers else ()
+            carrier.upstream.write(b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in trailers]))
+        if carrier.mirror is not None:
+            carrier.mirror.end()

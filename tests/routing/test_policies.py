@@ -1,0 +1,78 @@
+"""Policies: which one applies, from the most specific target to the least."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mirrorgate.resources.backend_traffic_policy import BackendTrafficPolicy
+from mirrorgate.resources.inventory import Inventory
+from mirrorgate.routing.compiling import Compiled
+from mirrorgate.routing.policies import Policies
+from mirrorgate.routing.traffic import traffic_refs
+
+BASE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec: {gatewayClassName: any, listeners: [{name: l, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: route}
+spec: {parentRefs: [{name: gw}], rules: [{name: r}]}
+"""
+TARGETS = {
+    "rule": "kind: HTTPRoute, name: route, sectionName: r",
+    "route": "kind: HTTPRoute, name: route",
+    "listener": "kind: Gateway, name: gw, sectionName: l",
+    "gateway": "kind: Gateway, name: gw",
+}
+
+
+def policy(name: str, *targets: str) -> str:
+    refs = ", ".join(f"{{group: gateway.networking.k8s.io, {target}}}" for target in targets)
+    return f"""
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {{name: {name}}}
+spec: {{targetRefs: [{refs}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ("rule route listener gateway", "rule"),
+        ("gateway listener route", "route"),
+        ("listener gateway", "listener"),
+        ("gateway", "gateway"),
+        ("", None),
+    ],
+)
+def test_the_most_specific_applies(inventory: Callable[[str], Inventory], declared: str, expected: str | None) -> None:
+    """Rule before route before listener before Gateway."""
+    loaded = inventory(BASE + "".join(policy(name, TARGETS[name]) for name in declared.split()))
+    policies: Policies[BackendTrafficPolicy] = Policies()
+    kinds = frozenset({"Gateway", "HTTPRoute"})
+    assert policies.attach(loaded, loaded.backend_traffic_policies.values(), traffic_refs, kinds) == []
+    found = policies.for_rule(("default", "route"), "r", ("default", "gw"), "l")
+    assert (found.metadata.name if found else None) == expected
+    assert policies.for_rule(("default", "other"), None, ("default", "other"), "l") is None
+
+
+def test_a_policy_on_a_route_and_on_its_rule(compiled: Callable[..., Compiled]) -> None:
+    """Each target has its entry, both by the Gateway: the route's says that its rule has a policy of its own."""
+    status = compiled(BASE + policy("both", TARGETS["rule"], TARGETS["route"])).statuses
+    ancestors = status["BackendTrafficPolicy", "default", "both"]["ancestors"]
+    names = [entry["ancestorRef"]["name"] for entry in ancestors]  # type: ignore[attr-defined]
+    assert names == ["gw", "gw"]
+    types = [[condition["type"] for condition in entry["conditions"]] for entry in ancestors]  # type: ignore[attr-defined]
+    assert types == [["Accepted"], ["Accepted", "Overridden"]]
+
+
+def test_the_same_target_twice_is_no_conflict(compiled: Callable[..., Compiled]) -> None:
+    """A policy does not conflict with itself, and its ancestor is told once."""
+    result = compiled(BASE + policy("twice", TARGETS["route"], TARGETS["route"]))
+    assert len(result.statuses["BackendTrafficPolicy", "default", "twice"]["ancestors"]) == 1  # type: ignore[arg-type]
+    assert [problem for problem in result.problems if "twice" in problem.path] == []
