@@ -1,6 +1,7 @@
 """Models: names, clashes and rewrites of a pool."""
 
 from collections.abc import Callable
+from typing import Any
 
 from mirrorgate.resources.inventory import Inventory
 from mirrorgate.routing.models import model_statuses, read_models
@@ -30,8 +31,8 @@ def test_the_oldest_model_keeps_its_name(inventory: Load) -> None:
     pool = pools["default", "pool"]
     assert pool.declared["m"].metadata.name == "first"
     assert [model.metadata.name for model, _ in pool.clashes] == ["second", "third"]
-    statuses = model_statuses(loaded, pools)
-    reasons = [statuses["InferenceModel", "default", n]["conditions"][0]["reason"] for n in ("first", "second")]  # type: ignore[index]
+    statuses: Any = model_statuses(loaded, pools)
+    reasons = [statuses["InferenceModel", "default", n]["conditions"][0]["reason"] for n in ("first", "second")]
     assert reasons == ["Pending", "ModelNameInUse"]
 
 

@@ -1,6 +1,7 @@
 """Policies: which one applies, from the most specific target to the least."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -64,15 +65,16 @@ def test_the_most_specific_applies(inventory: Callable[[str], Inventory], declar
 def test_a_policy_on_a_route_and_on_its_rule(compiled: Callable[..., Compiled]) -> None:
     """Each target has its entry, both by the Gateway: the route's says that its rule has a policy of its own."""
     status = compiled(BASE + policy("both", TARGETS["rule"], TARGETS["route"])).statuses
-    ancestors = status["BackendTrafficPolicy", "default", "both"]["ancestors"]
-    names = [entry["ancestorRef"]["name"] for entry in ancestors]  # type: ignore[attr-defined]
+    ancestors: Any = status["BackendTrafficPolicy", "default", "both"]["ancestors"]
+    names = [entry["ancestorRef"]["name"] for entry in ancestors]
     assert names == ["gw", "gw"]
-    types = [[condition["type"] for condition in entry["conditions"]] for entry in ancestors]  # type: ignore[attr-defined]
+    types = [[condition["type"] for condition in entry["conditions"]] for entry in ancestors]
     assert types == [["Accepted"], ["Accepted", "Overridden"]]
 
 
 def test_the_same_target_twice_is_no_conflict(compiled: Callable[..., Compiled]) -> None:
     """A policy does not conflict with itself, and its ancestor is told once."""
     result = compiled(BASE + policy("twice", TARGETS["route"], TARGETS["route"]))
-    assert len(result.statuses["BackendTrafficPolicy", "default", "twice"]["ancestors"]) == 1  # type: ignore[arg-type]
+    ancestors: Any = result.statuses["BackendTrafficPolicy", "default", "twice"]["ancestors"]
+    assert len(ancestors) == 1
     assert [problem for problem in result.problems if "twice" in problem.path] == []

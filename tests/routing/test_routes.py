@@ -1,6 +1,7 @@
 """Routes: parents and status that the golden pairs `httproute-*` leave open."""
 
 from collections.abc import Callable
+from typing import Any
 
 from mirrorgate.routing.compiling import Compiled, CompileOptions
 
@@ -49,9 +50,10 @@ def test_two_parent_refs_to_one_listener(compiled: Compile) -> None:
     parents = "[{name: gateway, sectionName: http}, {name: gateway, port: 80}]"
     result = compiled(GATEWAY + route(f"{{parentRefs: {parents}}}"))
     assert len(result.table.listeners[0].matches) == 1
-    status = result.statuses["Gateway", "default", "gateway"]
-    assert status["listeners"][0]["attachedRoutes"] == 1  # type: ignore[index]
-    assert len(result.statuses["HTTPRoute", "default", "route"]["parents"]) == 2  # type: ignore[arg-type]
+    statuses: Any = result.statuses
+    status = statuses["Gateway", "default", "gateway"]
+    assert status["listeners"][0]["attachedRoutes"] == 1
+    assert len(statuses["HTTPRoute", "default", "route"]["parents"]) == 2
 
 
 def test_in_a_cluster_other_parents_are_others_business(compiled: Compile) -> None:
@@ -59,8 +61,8 @@ def test_in_a_cluster_other_parents_are_others_business(compiled: Compile) -> No
     text = CLASS + GATEWAY + route("{parentRefs: [{name: nobody}, {name: gateway}]}")
     names = []
     for options in (CompileOptions(serve_all_classes=False), CompileOptions()):
-        parents = compiled(text, options).statuses["HTTPRoute", "default", "route"]["parents"]
-        names.append([parent["parentRef"]["name"] for parent in parents])  # type: ignore[attr-defined]
+        parents: Any = compiled(text, options).statuses["HTTPRoute", "default", "route"]["parents"]
+        names.append([parent["parentRef"]["name"] for parent in parents])
     assert names == [["gateway"], ["nobody", "gateway"]]
 
 
@@ -68,7 +70,8 @@ def test_references_are_resolved_for_a_route_that_is_not_accepted(compiled: Comp
     """httproute-invalid-cross-namespace-parent-ref: Accepted False and ResolvedRefs True at once."""
     text = GATEWAY.replace("{name: gateway}", "{name: gateway, namespace: infra}")
     result = compiled(text + route("{parentRefs: [{name: gateway, namespace: infra}]}"))
-    (parent,) = result.statuses["HTTPRoute", "default", "route"]["parents"]  # type: ignore[misc,attr-defined]
+    parents: Any = result.statuses["HTTPRoute", "default", "route"]["parents"]
+    (parent,) = parents
     conditions = {c["type"]: (c["status"], c["reason"], c["observedGeneration"]) for c in parent["conditions"]}
     assert conditions == {
         "Accepted": ("False", "NotAllowedByListeners", 4),

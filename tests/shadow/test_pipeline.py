@@ -49,8 +49,9 @@ class Recorder:
         id, cluster = pair.started.id, pair.target.cluster
         return Judged(Compared(id, cluster, "same", 1.0, "", b"{}"), Settled(id, cluster, "same", id))
 
-    def commit(self, cluster: str, settled: Sequence[Settled]) -> None:
+    def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         self.committed += [(cluster, each.id) for each in settled]
+        return ()
 
     def journal_counts(self) -> tuple[int, int]:
         return (0, 0)

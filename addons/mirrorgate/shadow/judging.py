@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..records import Compared, Configure
+from ..comparison.pairs import PairComparison
+from ..records import Compared, Configure, FromShadow
 from .pairing import Pair
 
 __all__ = ["Judge", "Judged", "PairSink", "Settled"]
@@ -35,11 +36,17 @@ class Judged:
 class PairSink(Protocol):
     """Where evidence is gathered. Called from one thread."""
 
-    def score(self, pair: Pair, comparison: object) -> object | None:
-        """Reduce a comparison to what the evidence needs, as soon as it is known; `None` leaves the pair out."""
+    def score(self, pair: Pair, comparison: PairComparison, control: PairComparison | None) -> object | None:
+        """Reduce a comparison to what the evidence needs, as soon as it is known; `None` leaves the pair out.
 
-    def commit(self, cluster: str, settled: Sequence[Settled]) -> None:
-        """Take pairs in the order in which their exchanges arrived."""
+        `control` compares the primary with the primary asked again, `None` without a control arm.
+        """
+
+    def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
+        """Take pairs in the order in which their exchanges arrived; what is returned is sent to the proxy."""
+
+    def close(self) -> None:
+        """Save what is to survive the process; nothing is called afterwards."""
 
 
 class Judge(Protocol):
@@ -51,8 +58,8 @@ class Judge(Protocol):
     def judge(self, pair: Pair) -> Judged:
         """Compare, and write the journal record."""
 
-    def commit(self, cluster: str, settled: Sequence[Settled]) -> None:
-        """Take pairs in the order in which their exchanges arrived."""
+    def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
+        """Take pairs in the order in which their exchanges arrived; what is returned is sent to the proxy."""
 
     def journal_counts(self) -> tuple[int, int]:
         """Return records written and records lost."""

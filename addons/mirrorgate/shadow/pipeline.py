@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -80,6 +80,7 @@ class Pipeline:
         self._judged_all = asyncio.Event()
         self._judged_all.set()
         self._max_queued = 1024
+        self._drained = False
         self._judged = 0
         self._failed = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -93,6 +94,8 @@ class Pipeline:
 
     def handle(self, frame: ToShadow) -> None:
         """Take one frame; never raises, whatever it holds."""
+        if self._drained:
+            return
         try:
             self._handlers[type(frame)](frame)
         except Exception:
@@ -116,7 +119,13 @@ class Pipeline:
         )
 
     async def drain(self, timeout: float) -> None:
-        """Let legs end by themselves within `timeout` seconds, cut the rest, and judge what is complete."""
+        """Let legs end by themselves within `timeout` seconds, cut the rest, and judge what is complete.
+
+        Nothing is taken afterwards; a second call does nothing.
+        """
+        if self._drained:
+            return
+        self._drained = True
         await self._legs.wait(timeout)
         self._legs.cancel_all()
         await self._legs.wait(timeout)
@@ -124,8 +133,10 @@ class Pipeline:
         for exchange in self._book.clear():
             self._release(exchange.started.id, "unfinished")
         await self._judged_all.wait()
-        self._worker.submit(self._judge.close)
+        self._worker.submit(_logged, self._judge.close)
         await asyncio.to_thread(self._worker.shutdown)
+        # The worker's last results were passed to this loop and are handled in its next turn.
+        await asyncio.sleep(0)
 
     def _configure(self, frame: Configure) -> None:
         self._max_queued = max(1, frame.max_queued)
@@ -141,32 +152,37 @@ class Pipeline:
             for target in frame.targets:
                 self._drop(frame.id, target, "queue_full")
             return
-        candidates = self._launch(frame, Leg.CANDIDATE)
+        candidates, refusal = self._launch(frame, Leg.CANDIDATE, None)
+        # A control without a candidate to compare it with would be load on production for nothing.
+        controls, _ = self._launch(frame, Leg.CONTROL, None if candidates else refusal or "unfinished")
         if not candidates:
-            for target in frame.targets:
-                if target.leg is Leg.CONTROL:
-                    self._drop(frame.id, target, "queue_full")
             return
-        legs = candidates + self._launch(frame, Leg.CONTROL)
+        legs = candidates + controls
         admitted = _Admitted(frame, size)
         admitted.places = {index: self._order.arrive(frame.targets[index].cluster) for index in candidates}
         self._admitted[frame.id] = admitted
         self._holding.force(size)
         self._book.begin(frame, legs, self._loop.time())
 
-    def _launch(self, frame: ExchangeStarted, leg: Leg) -> list[int]:
-        """Begin the legs of one kind that may begin, and return their indices. No leg runs before this turn ends."""
+    def _launch(self, frame: ExchangeStarted, leg: Leg, refusal: str | None) -> tuple[list[int], str | None]:
+        """Begin the legs of one kind that may begin, none with a `refusal`.
+
+        Returns the indices of those that began and why the last one of the others may not. No leg runs before this
+        turn of the loop ends.
+        """
         begun: list[int] = []
+        last = refusal
         for index, target in enumerate(frame.targets):
             if target.leg is not leg:
                 continue
-            reason = self._legs.refusal(target)
+            reason = refusal or self._legs.refusal(target)
             if reason is None:
                 self._legs.begin(frame.id, index, frame.method, target, frame.body)
                 begun.append(index)
             else:
+                last = reason
                 self._drop(frame.id, target, reason)
-        return begun
+        return begun, last
 
     def _finish(self, frame: ExchangeFinished) -> None:
         admitted = self._admitted.get(frame.id)
@@ -221,7 +237,18 @@ class Pipeline:
     def _commit(self, place: Place[Settled], settled: Settled | None) -> None:
         ready = self._order.settle(place, settled)
         if ready:
-            self._worker.submit(_logged, self._judge.commit, place.key, ready)
+            future = self._worker.submit(self._judge.commit, place.key, ready)
+            future.add_done_callback(lambda future: self._loop.call_soon_threadsafe(self._committed, future))
+
+    def _committed(self, future: Future[Sequence[FromShadow]]) -> None:
+        """Pass on what the evidence has to say."""
+        try:
+            messages = future.result()
+        except Exception:
+            logger.exception("evidence was not taken")
+            return
+        for message in messages:
+            self._send(message)
 
     def _give_up(self, id: str, reason: str) -> None:
         exchange = self._book.forget(id)

@@ -13,6 +13,7 @@ from .engine import Engine, Sequence
 from .events import Event, data_event, done_event, dumps
 from .exchange import Exchange
 from .faults import Fault, FaultKind
+from .gate import Gate
 from .generation import Answer
 
 __all__ = ["EVENT_STREAM", "JSON", "Delivery"]
@@ -27,8 +28,8 @@ class Delivery:
 
     exchange: Exchange
     engine: Engine
-    gate: asyncio.Event
-    """What hangs, hangs until this is set."""
+    gate: Gate
+    """What hangs, hangs here."""
     faults: Collection[Fault] = ()
 
     def fault(self, kind: FaultKind) -> Fault | None:

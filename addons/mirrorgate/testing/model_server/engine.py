@@ -52,8 +52,10 @@ class Sequence:
 class Engine:
     """Runs up to `max_num_seqs` requests; the others wait, first in first out."""
 
-    def __init__(self, behaviour: Callable[[], Behaviour]) -> None:
+    def __init__(self, behaviour: Callable[[], Behaviour], changed: Callable[[], None] = lambda: None) -> None:
         self._behaviour = behaviour
+        self._changed = changed
+        """Called when a request comes, runs or goes."""
         self._running: list[Sequence] = []
         self._waiting: deque[Sequence] = deque()
         self._prefixes: OrderedDict[int, None] = OrderedDict()
@@ -101,6 +103,7 @@ class Engine:
         limit = behaviour.max_num_queued_reqs
         self._waiting.append(sequence)
         self.admit()
+        self._changed()
         if sequence.started is None and limit is not None and len(self._waiting) > limit:
             self._waiting.remove(sequence)
             self.totals["rejections"] += 1
@@ -110,6 +113,7 @@ class Engine:
         finally:
             (self._waiting if sequence.started is None else self._running).remove(sequence)
             self.admit()
+            self._changed()
 
     def admit(self) -> None:
         """Start whatever now fits. Called on every arrival and departure, and when the limits change."""
