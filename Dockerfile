@@ -26,5 +26,5 @@ EXPOSE 8080 9901
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9901/ready', timeout=2)"]
-ENTRYPOINT ["mirrorgate", "run"]
-CMD ["--set", "gateway_bind=0.0.0.0", "--set", "gateway_port_offset=8000", "--set", "gateway_admin=0.0.0.0:9901"]
+# What follows the image's name is added: manifests (`docker run ... mirrorgate /config`), or options that override these.
+ENTRYPOINT ["mirrorgate", "run", "--bind", "0.0.0.0", "--port-offset", "8000", "--admin", "0.0.0.0:9901"]

@@ -11,6 +11,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from .admission.limits import UNLIMITED, Limits
 from .errors import Refusal
@@ -39,12 +40,25 @@ from .scheduling.picks import NoEndpoint, Pick, PickRequest, PickState
 from .scheduling.profiles import BALANCERS, GAIE_V1, Profile, pick
 from .snapshot import Snapshot
 
-__all__ = ["ENVOY_REQUEST_TIMEOUT", "Director", "LastPick", "destinations_of", "limits_of", "needs_body", "profile_of", "rules_of"]
+__all__ = [
+    "ENVOY_REQUEST_TIMEOUT",
+    "Director",
+    "LastPick",
+    "destinations_of",
+    "limits_of",
+    "needs_body",
+    "profile_of",
+    "rules_of",
+]
 
 ENVOY_REQUEST_TIMEOUT = 15.0
 """Envoy's route timeout where none is declared. Rules that lead to an InferencePool have none: it would cut streams."""
 
 _LAST_PICKS = 20
+
+_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
+"""What a header value or a request line may hold beside blanks; a declared path may hold anything."""
+_OF_A_TARGET = _VISIBLE.replace("#", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +159,7 @@ class Director:
             return Refused(Refusal.INVALID_BACKEND)
         if rule.redirect is not None:
             status, location = redirect_location(rule.redirect, facts.scheme, host, listener.port, target)
-            headers = ((b"location", location.encode("latin-1", "replace")),)
+            headers = ((b"location", quote(location, safe=_VISIBLE).encode()),)
             return Refused(Refusal.REDIRECT, status=status, headers=headers)
         return None
 
@@ -162,7 +176,8 @@ class Director:
         if backend is None or backend.destination is None:
             return Refused(Refusal.INVALID_BACKEND)
         destination = backend.destination
-        request = self._read(facts, body)
+        path = _target(rule, directed.path)
+        request = self._read(facts, path, body)
         pool = destination.kind is DestinationKind.INFERENCE_POOL
         if isinstance(request, BadRequest):
             if pool:
@@ -182,12 +197,12 @@ class Director:
         picked, state, seconds = self._pick(destination, rule.traffic, choice.target, request)
         if isinstance(picked, NoEndpoint):
             return Refused(Refusal.NO_ENDPOINTS, model=model)
-        mirrors, sampled_out, control = self._mirrors(rule, destination, facts, request, picked)
+        mirrors, sampled_out, control = self._mirrors(rule, destination, facts, request, choice.target, picked)
         return Plan(
             address=picked.view.address,
             cluster=rule.cluster,
             pool=destination.ref,
-            path=self._target(rule, directed.path),
+            path=path.encode(),
             host=None if rule.rewrite is None or rule.rewrite.hostname is None else rule.rewrite.hostname.encode(),
             body=body,
             request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
@@ -251,15 +266,13 @@ class Director:
             max_requests=None,
         )
 
-    def _read(self, facts: RequestFacts, body: bytes | None) -> InferenceRequest | BadRequest | None:
+    def _read(self, facts: RequestFacts, path: str, body: bytes | None) -> InferenceRequest | BadRequest | None:
+        """Read a body by the path that the server gets: one that hides its API from us could hide its model, too."""
         if body is None:
             return None
         content_type = facts.header(b"content-type")
         request = parse_request(
-            facts.method.decode("latin-1"),
-            facts.path.decode("latin-1"),
-            None if content_type is None else content_type.decode("latin-1"),
-            body,
+            facts.method.decode("latin-1"), path, None if content_type is None else content_type.decode("latin-1"), body
         )
         return None if isinstance(request, NotInference) else request
 
@@ -289,6 +302,7 @@ class Director:
         primary: Destination,
         facts: RequestFacts,
         request: InferenceRequest | None,
+        model: str | None,
         picked: Pick,
     ) -> tuple[tuple[MirrorPlan, ...], tuple[Mirror, ...], Address | None]:
         if not rule.mirrors:
@@ -296,10 +310,11 @@ class Director:
         chosen = mirrors_of(rule, self._draw(rule, facts, request))
         plans = []
         for mirror in chosen:
-            model = mirror.policy.candidate.model_name or (None if request is None else request.model)
-            found, _, _ = self._pick(mirror.destination, TrafficPolicy(), model, request)
+            # The copy is of what the primary gets, whose model may have been rewritten.
+            asked = mirror.policy.candidate.model_name or model
+            found, _, _ = self._pick(mirror.destination, TrafficPolicy(), asked, request)
             plans.append(MirrorPlan(mirror, None if isinstance(found, NoEndpoint) else found.view.address))
-        control = self._control(rule, primary, request, picked) if chosen else None
+        control = self._control(rule, primary, request, model, picked) if chosen else None
         return tuple(plans), tuple(m for m in rule.mirrors if m not in chosen), control
 
     def _draw(self, rule: Rule, facts: RequestFacts, request: InferenceRequest | None) -> float:
@@ -313,28 +328,24 @@ class Director:
         return self._rng.random() if key is None else sampling_draw(key)
 
     def _control(
-        self, rule: Rule, primary: Destination, request: InferenceRequest | None, picked: Pick
+        self, rule: Rule, primary: Destination, request: InferenceRequest | None, model: str | None, picked: Pick
     ) -> Address | None:
         percent = max((mirror.policy.control.percent for mirror in rule.mirrors), default=0)
         if not percent or self._rng.random() * 100 >= percent or not self._calm(rule.cluster):
             return None
         avoid = frozenset((picked.endpoint,))
-        model = None if request is None else request.model
         again, _, _ = self._pick(primary, rule.traffic, model, request, avoid)
         return None if isinstance(again, NoEndpoint) else again.view.address
-
-    def _target(self, rule: Rule, path: str) -> bytes:
-        if rule.rewrite is not None and rule.rewrite.path is not None:
-            path = rewrite_path(rule.rewrite.path, path)
-        return path.encode("latin-1", "replace")
 
     def _timeouts(self, rule: Rule, pool: bool) -> Effective:
         declared = rule.timeouts
         request = declared.request
         if request is None:
+            # What is declared for the one try there is (we do not retry) wins over what is declared nowhere.
+            request = declared.backend_request
+        if request is None:
             request = 0.0 if pool else ENVOY_REQUEST_TIMEOUT
         if declared.backend_request:
-            # Without retries there is one try, so the shorter of the two counts.
             request = min(request or declared.backend_request, declared.backend_request)
         return Effective(
             request=request,
@@ -368,6 +379,14 @@ def destinations_of(rule: Rule) -> list[Destination]:
     """List where a rule leads, mirrors included."""
     primary = [backend.destination for backend in rule.backends if backend.destination is not None]
     return primary + [mirror.destination for mirror in rule.mirrors]
+
+
+def _target(rule: Rule, path: str) -> str:
+    """Return the request target to send, of characters that a request line can hold."""
+    if rule.rewrite is None or rule.rewrite.path is None:
+        return path
+    rewritten = quote(rewrite_path(rule.rewrite.path, path), safe=_OF_A_TARGET)
+    return rewritten if rewritten.startswith("/") else f"/{rewritten}"
 
 
 def _changes(*changes: HeaderChanges) -> tuple[HeaderChanges, ...]:

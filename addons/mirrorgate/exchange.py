@@ -118,13 +118,18 @@ class Exchange:
         return REPLIES[refusal]
 
     def finish(self, now: float) -> ExchangeDone:
-        """End the exchange and tell of it; raises `ValueError` the second time."""
+        """End the exchange and tell of it; raises `ValueError` the second time.
+
+        No duration is negative, not even when the clock was set back meanwhile.
+        """
         self.to(State.DONE)
         gaps = self.pieces - 1
         itl = None
         if self.streamed and gaps > 0 and self.first_piece_at is not None and self.last_piece_at is not None:
-            itl = (self.last_piece_at - self.first_piece_at) / gaps
-        ttft = self.first_piece_at - self.started if self.streamed and self.first_piece_at is not None else None
+            itl = max(0.0, self.last_piece_at - self.first_piece_at) / gaps
+        ttft = None
+        if self.streamed and self.first_piece_at is not None:
+            ttft = max(0.0, self.first_piece_at - self.started)
         reply = self.reply
         return ExchangeDone(
             id=self.id,

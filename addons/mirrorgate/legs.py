@@ -7,7 +7,7 @@ import msgspec
 from .plans import MirrorPlan, Plan
 from .records import Leg, Target
 from .resources.endpoints import Address
-from .resources.shadow_policy import ShadowPolicySpec
+from .resources.shadow_policy import Candidate, ShadowPolicySpec
 from .routing.filters import apply
 from .routing.table import HeaderChanges, Mirror
 
@@ -23,22 +23,31 @@ _CREDENTIALS = frozenset(
         b"authorization",
         b"proxy-authorization",
         b"cookie",
+        b"set-cookie",
         b"x-api-key",
         b"api-key",
         b"x-goog-api-key",
+        b"x-access-token",
+        b"x-auth-request-access-token",
         b"x-auth-token",
         b"x-amz-security-token",
+        b"x-amzn-oidc-accesstoken",
+        b"x-amzn-oidc-data",
         b"x-csrf-token",
         b"x-forwarded-access-token",
         b"x-forwarded-client-cert",
+        b"x-goog-iap-jwt-assertion",
+        b"cf-access-jwt-assertion",
         b"ocp-apim-subscription-key",
     )
 )
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"))
+_INTERNAL = b"x-envoy-internal"
+_OURS = _FRAMING | {LEG_HEADER, _INTERNAL}
 
 
 def without_credentials(fields: Fields) -> Fields:
-    """Leave out the fields that speak for the client; case does not matter."""
+    """Leave out the fields of a request or an answer that speak for the client; case does not matter."""
     return [field for field in fields if field[0].lower() not in _CREDENTIALS]
 
 
@@ -46,15 +55,10 @@ def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fi
     """Describe a candidate's leg; `sent` are the fields that the primary gets, framing included."""
     mirror = planned.mirror
     candidate = mirror.policy.candidate
-    fields = [field for field in sent if field[0].lower() not in _FRAMING]
-    if not candidate.keep_credentials:
-        fields = without_credentials(fields)
-    fields = apply(_header_changes(mirror), fields)
-    fields += [(LEG_HEADER, Leg.CANDIDATE.value.encode()), (b"x-envoy-internal", b"true")]
-    timeout = candidate.timeout
-    if plan.timeouts.request:
-        # The route's own limit ends the copy too, as in Envoy (measured).
-        timeout = min(timeout, plan.timeouts.request)
+    fields = sent if candidate.keep_credentials else without_credentials(sent)
+    # The policy may give the candidate credentials of its own, but never another framing or mark.
+    fields = _unmarked(apply(_header_changes(mirror), fields))
+    fields += [(LEG_HEADER, Leg.CANDIDATE.value.encode()), (_INTERNAL, b"true")]
     return Target(
         leg=Leg.CANDIDATE,
         cluster=mirror.cluster,
@@ -64,7 +68,7 @@ def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fi
         head=fields,
         path=plan.path.decode("latin-1"),
         model=candidate.model_name,
-        timeout=timeout,
+        timeout=_timeout(candidate, plan),
         connect_timeout=candidate.connect_timeout,
         idle_timeout=candidate.idle_timeout,
         max_parallel=candidate.max_parallel_requests,
@@ -75,7 +79,7 @@ def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fi
 def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, policy: bytes) -> Target:
     """Describe the control's leg: the primary's request once more, credentials included, since it goes to the same
     servers that had them."""
-    fields = [field for field in sent if field[0].lower() not in _FRAMING]
+    fields = _unmarked(sent)
     fields.append((LEG_HEADER, Leg.CONTROL.value.encode()))
     candidate = mirror.policy.candidate
     return Target(
@@ -87,7 +91,7 @@ def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, p
         head=fields,
         path=plan.path.decode("latin-1"),
         model=None if plan.target_model == plan.model else plan.target_model,
-        timeout=candidate.timeout,
+        timeout=_timeout(candidate, plan),
         connect_timeout=candidate.connect_timeout,
         idle_timeout=candidate.idle_timeout,
         max_parallel=candidate.max_parallel_requests,
@@ -98,6 +102,15 @@ def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, p
 def policy_bytes(policy: ShadowPolicySpec) -> bytes:
     """Encode a policy for the shadow process. Costly: once a policy, not once a request."""
     return msgspec.json.encode(policy.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _unmarked(fields: Fields) -> Fields:
+    return [field for field in fields if field[0].lower() not in _OURS]
+
+
+def _timeout(candidate: Candidate, plan: Plan) -> float:
+    """Return the leg's limit: the route's own ends a copy too, as in Envoy (measured)."""
+    return min(candidate.timeout, plan.timeouts.request or candidate.timeout)
 
 
 def _header_changes(mirror: Mirror) -> HeaderChanges:

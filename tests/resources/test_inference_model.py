@@ -28,7 +28,10 @@ def test_an_inference_model(declare: Declare) -> None:
         ("spec: {poolRef: {name: p}}", "spec.modelName"),
         ("spec: {modelName: m}", "spec.poolRef"),
         ("spec: {modelName: m, poolRef: {name: p}, criticality: High}", "spec.criticality"),
-        ("spec: {modelName: m, poolRef: {name: p}, targetModels: [{name: a, weight: 0}]}", "spec.targetModels[0].weight"),
+        (
+            "spec: {modelName: m, poolRef: {name: p}, targetModels: [{name: a, weight: 0}]}",
+            "spec.targetModels[0].weight",
+        ),
         (
             "spec: {modelName: m, poolRef: {name: p}, targetModels: [{name: a, weight: 1}, {name: b}]}",
             "spec.targetModels",

@@ -15,7 +15,6 @@ LoadText = Callable[[str], Loaded]
 Faults = Callable[..., dict[str, str]]
 
 
-
 def test_metadata_has_the_api_servers_defaults(declare: Declare) -> None:
     """The namespace is `default`, everything else empty."""
     pod = declare("Pod", "").inventory.pods["default", "x"]

@@ -39,7 +39,9 @@ def test_a_port_by_its_name(declare: Declare) -> None:
         spec:
           nodeName: n
           containers:
-            - {name: a, image: i, ports: [{name: dns, containerPort: 53, protocol: UDP}, {name: web, containerPort: 80}]}
+            - name: a
+              image: i
+              ports: [{name: dns, containerPort: 53, protocol: UDP}, {name: web, containerPort: 80}]
             - {name: b}
           initContainers:
             - {name: c, ports: [{name: init, containerPort: 1}]}

@@ -21,7 +21,12 @@ def route(filters: str) -> str:
 
 @pytest.mark.parametrize(
     ("declared", "share"),
-    [("", 1.0), (", percent: 0", 0.0), (", percent: 25", 0.25), (", fraction: {numerator: 1, denominator: 1000}", 0.001)],
+    [
+        ("", 1.0),
+        (", percent: 0", 0.0),
+        (", percent: 25", 0.25),
+        (", fraction: {numerator: 1, denominator: 1000}", 0.001),
+    ],
 )
 def test_the_share_of_a_mirror(declare: Declare, declared: str, share: float) -> None:
     """Everything is copied unless percent or fraction says less; the denominator is 100 by default."""
@@ -95,7 +100,8 @@ def test_every_filter_loads(declare: Declare, declared: str) -> None:
             "replaceFullPath must be specified when type is set to 'ReplaceFullPath'",
         ),
         (
-            "{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: a, replacePrefixMatch: b}}}",
+            "{type: URLRewrite, urlRewrite: "
+            "{path: {type: ReplaceFullPath, replaceFullPath: a, replacePrefixMatch: b}}}",
             ".urlRewrite.path.replacePrefixMatch",
             "type must be 'ReplacePrefixMatch' when replacePrefixMatch is set",
         ),

@@ -109,7 +109,11 @@ def test_a_spec_survives_json(declare: Declare) -> None:
         (policy("sampling: {by: Header}"), "spec.sampling", "header must be specified when by is 'Header'"),
         (policy("sampling: {header: X}"), "spec.sampling.header", "by must be 'Header' when header is set"),
         (policy("guardrails: [{name: a}, {name: a}]"), "spec.guardrails[1].name", "a guardrail is listed once"),
-        (policy("guardrails: [{name: a, scorer: {}}]"), "spec.guardrails[0].scorer", "exactly one of url and entryPoint"),
+        (
+            policy("guardrails: [{name: a, scorer: {}}]"),
+            "spec.guardrails[0].scorer",
+            "exactly one of url and entryPoint",
+        ),
         (policy("guardrails: [{name: a, scorer: {url: 'file:///x'}}]"), "spec.guardrails[0].scorer.url", "matches"),
         (policy("guardrails: [{name: a, scorer: {entryPoint: x}}]"), "spec.guardrails[0].scorer.entryPoint", "matches"),
         (policy("alphaPromote: 0"), "spec.alphaPromote", "must be more than 0"),

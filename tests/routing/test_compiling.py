@@ -18,7 +18,11 @@ from mirrorgate.routing.rendering import render
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "routing"
 CASES = sorted(path.name.removesuffix(".in.yaml") for path in GOLDEN.glob("*.in.yaml"))
-SEEDS = ["mirroring", "circuit-breaker"]
+EXAMPLES = {
+    "tutorial-mirroring": "seeds/mirroring",
+    "tutorial-circuit-breaker": "seeds/circuit-breaker",
+    "quickstart": "quickstart",
+}
 
 
 def compiled_from(paths: Iterable[Path], options: CompileOptions | None = None) -> Compiled:
@@ -49,18 +53,18 @@ def test_golden(name: str) -> None:
     check(name, compiled_from([GOLDEN / f"{name}.in.yaml"]))
 
 
-@pytest.mark.parametrize("name", SEEDS)
-def test_tutorials(name: str) -> None:
-    """The manifests of the two tutorials compile unmodified, with every object accepted and no problem."""
-    compiled = compiled_from(sorted((ROOT / "config" / "seeds" / name).glob("*.yaml")))
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples(name: str) -> None:
+    """The manifests of the two tutorials, unmodified, and the quickstart compile without a problem."""
+    compiled = compiled_from(sorted((ROOT / "config" / EXAMPLES[name]).glob("*.yaml")))
     assert compiled.problems == ()
-    check(f"tutorial-{name}", compiled)
+    check(name, compiled)
 
 
 def test_every_outcome_has_its_manifests() -> None:
     """No recorded outcome is left over."""
     recorded = {path.name.removesuffix(".out.yaml") for path in GOLDEN.glob("*.out.yaml")}
-    assert recorded == {*CASES, *(f"tutorial-{name}" for name in SEEDS)}
+    assert recorded == {*CASES, *EXAMPLES}
 
 
 def test_a_cluster_serves_its_own_classes_only() -> None:

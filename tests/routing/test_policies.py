@@ -7,8 +7,8 @@ import pytest
 
 from mirrorgate.resources.backend_traffic_policy import BackendTrafficPolicy
 from mirrorgate.resources.inventory import Inventory
-from mirrorgate.routing.compiling import Compiled
-from mirrorgate.routing.policies import Policies
+from mirrorgate.routing.compiling import Compiled, CompileOptions
+from mirrorgate.routing.policies import Policies, Scope
 from mirrorgate.routing.traffic import traffic_refs
 
 BASE = """
@@ -56,7 +56,8 @@ def test_the_most_specific_applies(inventory: Callable[[str], Inventory], declar
     loaded = inventory(BASE + "".join(policy(name, TARGETS[name]) for name in declared.split()))
     policies: Policies[BackendTrafficPolicy] = Policies()
     kinds = frozenset({"Gateway", "HTTPRoute"})
-    assert policies.attach(loaded, loaded.backend_traffic_policies.values(), traffic_refs, kinds) == []
+    policies.attach(loaded, loaded.backend_traffic_policies.values(), traffic_refs, kinds)
+    assert policies.problems(Scope("c", {})) == []
     found = policies.for_rule(("default", "route"), "r", ("default", "gw"), "l")
     assert (found.metadata.name if found else None) == expected
     assert policies.for_rule(("default", "other"), None, ("default", "other"), "l") is None
@@ -78,3 +79,28 @@ def test_the_same_target_twice_is_no_conflict(compiled: Callable[..., Compiled])
     ancestors: Any = result.statuses["BackendTrafficPolicy", "default", "twice"]["ancestors"]
     assert len(ancestors) == 1
     assert [problem for problem in result.problems if "twice" in problem.path] == []
+
+
+def test_a_gateways_policy_tells_which_routes_have_their_own(compiled: Callable[..., Compiled]) -> None:
+    """A policy on a Gateway is overridden for the routes and rules that have one."""
+    manifests = BASE + policy("wide", TARGETS["gateway"]) + policy("narrow", TARGETS["route"])
+    ancestors: Any = compiled(manifests).statuses["BackendTrafficPolicy", "default", "wide"]["ancestors"]
+    overridden = ancestors[0]["conditions"][1]
+    assert overridden["message"] == "More specific policies apply to HTTPRoute default/route"
+
+
+def test_in_a_cluster_other_controllers_policies_are_left_alone(compiled: Callable[..., Compiled]) -> None:
+    """A policy whose targets do not lead to a Gateway of ours gets neither a status nor a warning."""
+    ours = """
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: any}
+spec: {controllerName: mirrorgate.dev/gateway-controller}
+"""
+    manifests = BASE + policy("p", TARGETS["gateway"], "kind: HTTPRoute, name: nobody", "kind: TCPRoute, name: route")
+    theirs = compiled(manifests, CompileOptions(serve_all_classes=False))
+    assert (theirs.statuses, theirs.problems) == ({}, ())
+    mine = compiled(manifests + ours, CompileOptions(serve_all_classes=False))
+    ancestors: Any = mine.statuses["BackendTrafficPolicy", "default", "p"]["ancestors"]
+    assert [entry["ancestorRef"]["name"] for entry in ancestors] == ["gw"]

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+import pytest
+
 from mirrorgate.routing.compiling import Compiled
 from mirrorgate.routing.table import HeaderChanges, HeaderMatch, PathKind, PathMatch, Rule
 
@@ -44,6 +46,13 @@ def test_a_match_is_compiled(compiled: Compile) -> None:
     assert match.path == PathMatch(PathKind.REGEX, "/v.", re.compile("/v."))
     assert match.headers == (HeaderMatch("x-a", "1"),)
     assert match.query == (HeaderMatch("Q", "a+", re.compile("a+")),)
+
+
+@pytest.mark.parametrize("pattern", ["/[[:alpha:]]+", "/(", r"/\pL", "/(?P<a>x)(?P<a>y)", "/a{99999999999999}"])
+def test_a_pattern_that_would_mean_something_else_is_invalid(compiled: Compile, pattern: str) -> None:
+    """A pattern that is RE2's only, or nobody's, breaks its rule; the rule's other matches answer 500."""
+    rule = f"{{matches: [{{path: {{type: RegularExpression, value: '{pattern}'}}}}, {{path: {{value: /x}}}}]}}"
+    assert only_rule(compiled(BASE % rule)).broken.startswith("UnsupportedValue")
 
 
 def test_an_empty_list_of_matches_is_every_request(compiled: Compile) -> None:

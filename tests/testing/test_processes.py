@@ -43,22 +43,26 @@ async def test_a_process_that_ends_early_shows_its_output() -> None:
         assert process.returncode == 3
 
 
-async def test_a_process_that_ignores_sigterm_is_killed_with_its_children() -> None:
+async def test_a_process_that_ignores_sigterm_is_killed_with_its_children(tmp_path: Path) -> None:
     """Nothing of its group outlives the test."""
+    fifo = tmp_path / "held"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    hold = f"import time; held = open({str(fifo)!r}, 'w'); print('holding', flush=True); time.sleep(600)"
     program = (
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-        "print('child', child.pid, flush=True)\n"
+        f"subprocess.Popen([sys.executable, '-c', {hold!r}])\n"
         "time.sleep(600)\n"
     )
     async with Process([sys.executable, "-c", program], grace=0.1) as process:
-        child = int((await process.printed("child")).split()[1])
-        group = os.getpgid(child)
-        assert group == process.pid
+        await process.printed("holding")
+        with pytest.raises(BlockingIOError):
+            os.read(reading, 1)
     assert process.returncode == -signal.SIGKILL
-    with pytest.raises(ProcessLookupError):
-        os.killpg(group, 0)
+    # The end of the pipe: nobody holds its other side any more.
+    assert os.read(reading, 1) == b""
+    os.close(reading)
 
 
 def test_the_commands_of_the_gateway() -> None:

@@ -19,7 +19,8 @@ The algorithm is Envoy's connection pool's, as measured (`docs/compatibility.md`
     an attempt to connect fails: every queued request of that endpoint fails with it
 
 Every method changes the counts first and returns what is to be done; the caller then does the I/O. `Connection` and
-`Waiter` are the caller's own objects, opaque and hashable by identity.
+`Waiter` are the caller's own objects, opaque and hashable by identity. A call that no action led up to (a connection
+given back twice, a waiter that waits already) is a bug of the caller's: it raises, and the counts stay as they are.
 """
 
 from __future__ import annotations
@@ -27,19 +28,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from ..errors import Refusal
 from .limits import Limits
 
 __all__ = ["Action", "Assign", "Cluster", "Counters", "Gauges", "Open", "Refuse"]
 
-W = TypeVar("W", bound=Hashable)
-C = TypeVar("C", bound=Hashable)
-
 
 @dataclass(frozen=True, slots=True)
-class Assign(Generic[W, C]):
+class Assign[W: Hashable, C: Hashable]:
     """The waiter is admitted and holds this connection."""
 
     waiter: W
@@ -47,7 +44,7 @@ class Assign(Generic[W, C]):
 
 
 @dataclass(frozen=True, slots=True)
-class Refuse(Generic[W]):
+class Refuse[W: Hashable]:
     """The waiter is refused and holds nothing."""
 
     waiter: W
@@ -61,7 +58,8 @@ class Open:
     endpoint: str
 
 
-Action = Assign[W, C] | Refuse[W] | Open
+type Action[W: Hashable, C: Hashable] = Assign[W, C] | Refuse[W] | Open
+"""What the caller has to do."""
 
 
 @dataclass(slots=True)
@@ -102,16 +100,22 @@ class Gauges:
 
 
 @dataclass(slots=True)
-class _Endpoint(Generic[W, C]):
+class _Endpoint[W: Hashable, C: Hashable]:
     ready: deque[C] = field(default_factory=deque)
+    busy: set[C] = field(default_factory=set)
     queue: dict[W, None] = field(default_factory=dict)
     """Ordered, so that leaving the queue is O(1) too."""
     connections: int = 0
+    """Ready, busy and being opened."""
     connecting: int = 0
 
 
-class Cluster(Generic[W, C]):
-    """The counts of one cluster over all of its endpoints; they outlive a reload of the configuration."""
+class Cluster[W: Hashable, C: Hashable]:
+    """The counts of one cluster over all of its endpoints; they outlive a reload of the configuration.
+
+    An endpoint without connections is forgotten, so that endpoints which come and go take no memory. One with a queue
+    always has a connection, busy or being opened: nobody waits for nothing.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -151,13 +155,17 @@ class Cluster(Generic[W, C]):
 
     def request(self, endpoint: str, waiter: W) -> list[Action[W, C]]:
         """Admit a request to the endpoint, queue it for a connection, or refuse it."""
+        state = self._endpoints.get(endpoint)
+        if state is not None and waiter in state.queue:
+            raise ValueError(f"{waiter!r} waits for {endpoint} already")
         self.counters.requests += 1
-        state = self._state(endpoint)
-        if state.ready:
+        if state is not None and state.ready:
             return [self._attach(state, waiter)]
         if self.pending >= self.limits.pending:
             self.counters.pending_overflow += 1
             return [Refuse(waiter, Refusal.PENDING_OVERFLOW)]
+        if state is None:
+            state = self._endpoints[endpoint] = _Endpoint()
         self.pending += 1
         self.counters.pending_total += 1
         state.queue[waiter] = None
@@ -174,7 +182,7 @@ class Cluster(Generic[W, C]):
 
     def opened(self, endpoint: str, connection: C) -> list[Action[W, C]]:
         """Take note that a connection asked for by `Open` is established."""
-        state = self._state(endpoint)
+        state = self._connecting(endpoint)
         state.connecting -= 1
         self.counters.connections_opened += 1
         state.ready.append(connection)
@@ -182,39 +190,47 @@ class Cluster(Generic[W, C]):
 
     def open_failed(self, endpoint: str, reason: Refusal) -> list[Action[W, C]]:
         """Take note that an attempt to connect failed; all that waits for the endpoint fails with it."""
-        state = self._state(endpoint)
+        state = self._connecting(endpoint)
         state.connecting -= 1
         self.counters.connect_failed += 1
-        self._lose(state)
         failed = list(state.queue)
         state.queue.clear()
         self.pending -= len(failed)
+        self._lose(endpoint, state)
         return [Refuse(waiter, reason) for waiter in failed]
 
     def finished(self, endpoint: str, connection: C, *, reusable: bool) -> list[Action[W, C]]:
         """End a request: give its place back, and its connection to the next or away."""
-        state = self._state(endpoint)
+        state = self._endpoints.get(endpoint)
+        if state is None or connection not in state.busy:
+            raise ValueError(f"{connection!r} to {endpoint} is not in use")
+        state.busy.remove(connection)
         self.active -= 1
         if reusable:
             state.ready.append(connection)
         else:
-            self._lose(state)
+            self._lose(endpoint, state)
         return self._drain(endpoint, state)
 
     def idle_closed(self, endpoint: str, connection: C) -> list[Action[W, C]]:
-        """Take note that a ready connection is gone; nothing when it was not among the ready ones."""
-        state = self._state(endpoint)
-        try:
+        """Take note that a ready connection is gone; nothing when it was not among the ready ones.
+
+        Nobody waits at an endpoint that has a ready connection, so there is nothing to be done.
+        """
+        state = self._endpoints.get(endpoint)
+        if state is not None and connection in state.ready:
             state.ready.remove(connection)
-        except ValueError:
-            return []
-        self._lose(state)
-        return self._connect(endpoint, state) if state.queue else []
+            self._lose(endpoint, state)
+        return []
 
     def apply(self, limits: Limits) -> list[Action[W, C]]:
         """Take new limits. What is under way goes on; what waits may get the connection it was denied."""
         self.limits = limits
-        return [action for name, state in self._endpoints.items() if state.queue for action in self._connect(name, state)]
+        actions: list[Action[W, C]] = []
+        for endpoint, state in self._endpoints.items():
+            while opened := self._connect(endpoint, state):
+                actions += opened
+        return actions
 
     def ready(self, endpoint: str) -> list[C]:
         """The connections that are idle now."""
@@ -225,10 +241,10 @@ class Cluster(Generic[W, C]):
         """The endpoints with a connection, an attempt or a queue."""
         return [name for name, state in self._endpoints.items() if state.connections or state.queue]
 
-    def _state(self, endpoint: str) -> _Endpoint[W, C]:
+    def _connecting(self, endpoint: str) -> _Endpoint[W, C]:
         state = self._endpoints.get(endpoint)
-        if state is None:
-            state = self._endpoints[endpoint] = _Endpoint()
+        if state is None or not state.connecting:
+            raise ValueError(f"no connection to {endpoint} is being opened")
         return state
 
     def _attach(self, state: _Endpoint[W, C], waiter: W) -> Action[W, C]:
@@ -237,7 +253,9 @@ class Cluster(Generic[W, C]):
             return Refuse(waiter, Refusal.ACTIVE_OVERFLOW)
         self.active += 1
         # The connection used last is the one that the server is least likely to have closed.
-        return Assign(waiter, state.ready.pop())
+        connection = state.ready.pop()
+        state.busy.add(connection)
+        return Assign(waiter, connection)
 
     def _drain(self, endpoint: str, state: _Endpoint[W, C]) -> list[Action[W, C]]:
         actions: list[Action[W, C]] = []
@@ -262,6 +280,8 @@ class Cluster(Generic[W, C]):
         self.connections += 1
         return [Open(endpoint)]
 
-    def _lose(self, state: _Endpoint[W, C]) -> None:
+    def _lose(self, endpoint: str, state: _Endpoint[W, C]) -> None:
         state.connections -= 1
         self.connections -= 1
+        if not state.connections and not state.queue:
+            del self._endpoints[endpoint]

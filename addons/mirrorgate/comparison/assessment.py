@@ -24,11 +24,12 @@ _MOST_SCHEMA_TEXT = 256 << 10
 _REPETITION_TEXT = 16 << 10
 
 _REFUSAL = re.compile(
-    r"^\W*(?:(?:sorry|apologies|unfortunately|i apologi[sz]e|i(?:'|\u2019)?m (?:very |really |so )?sorry)\b[^.!?]{0,80}?\b)?"
-    r"(?:i(?: simply| really)? (?:can(?:no|')?t|can\u2019t|cannot|can not|won(?:'|\u2019)t|will not|must decline|am unable|am not able)"
-    r"|i(?:'|\u2019)m (?:unable|not able|afraid i can)"
-    r"|as an ai\b[^.!?]{0,60}\b(?:can(?:no|')?t|cannot|unable|not able)"
-    r"|(?:we|it) (?:can(?:no|')?t|cannot) (?:assist|help|provide|comply)"
+    r"^\W*"
+    r"(?:(?:sorry|apologies|unfortunately|i apologi[sz]e|i'?m (?:very |really |so )?sorry)\b[^.!?]{0,80}?\b)?"
+    r"(?:i(?: simply| really)? (?:can(?:no|')?t|can not|won't|will not|must decline|am unable|am not able)\b"
+    r"|i'm (?:unable|not able|afraid i can)"
+    r"|as an ai\b[^.!?]{0,60}\b(?:can(?:no|')?t|unable|not able)\b"
+    r"|(?:we|it) can(?:no|')?t (?:assist|help|provide|comply)"
     r"|against my (?:programming|guidelines))",
     re.IGNORECASE,
 )
@@ -130,7 +131,7 @@ def is_refusal(choice: Choice) -> bool:
     """Tell a refusal by the API's own field, the content filter, or how refusals usually begin (in English)."""
     if choice.refusal or choice.finish_reason in ("content_filter", "refusal"):
         return True
-    return not choice.tool_calls and _REFUSAL.match(choice.text[:300].lstrip()) is not None
+    return not choice.tool_calls and _REFUSAL.match(choice.text[:300].replace("\u2019", "'")) is not None
 
 
 def is_empty(choice: Choice) -> bool:

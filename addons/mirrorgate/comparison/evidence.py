@@ -218,7 +218,7 @@ def _deviation(spread: float, target: float) -> float:
         for slope, weight, cost in zip(_SLOPES, _SLOPE_WEIGHTS, _COSTS, strict=True)
     )
     low = 0.0
-    for _ in range(60):
+    for _ in range(40):
         middle = 0.5 * (low + high)
         logs = [slope * middle - cost * spread for slope, cost in zip(_SLOPES, _COSTS, strict=True)]
         if _log_mixture(logs, _SLOPE_WEIGHTS) < target:

@@ -56,7 +56,7 @@ class PairComparison:
     exact: bool | None = None
     """Whether the texts are equal but for form: Unicode's composition and white space."""
     divergence_character: int | None = None
-    """Where the first choices' texts part, `None` where they do not."""
+    """Where the first choices' texts part as they were written, `None` where they do not but for form."""
     divergence_token: int | None = None
     """The same in tokens, where both sides give log probabilities."""
     calls: CallComparison | None = None
@@ -144,8 +144,9 @@ def _compare_choices(
     schemas = declared_schemas(request)
     called = [found for a, b in pairs if (found := compare_calls(a, b, schemas, ignored)) is not None]
     texts = [(_said(a), _said(b)) for a, b in pairs if _said(a) or _said(b) or not (a.tool_calls or b.tool_calls)]
-    exact = all(normalised(a) == normalised(b) for a, b in texts)
-    text = _mean([similarity(a, b, policy.text_limit) for a, b in texts])
+    plain = [(normalised(a), normalised(b)) for a, b in texts]
+    exact = all(a == b for a, b in plain)
+    text = _mean([similarity(a, b, policy.text_limit) for a, b in plain])
     alike = [value for value in (text, _mean([each.similarity for each in called])) if value is not None]
     first, second = pairs[0]
     total = _mean(alike)
@@ -160,7 +161,7 @@ def _compare_choices(
         similarity=total,
         text_similarity=text,
         exact=exact,
-        divergence_character=first_divergence(_said(first), _said(second)),
+        divergence_character=None if exact else first_divergence(_said(first), _said(second)),
         divergence_token=first_token_divergence(first.tokens, second.tokens),
         calls=called[0] if called else None,
         structure=_text_structure(first, second, request, ignored),

@@ -110,7 +110,13 @@ class SchemaCheck:
     def __init__(self, schema: Any) -> None:
         self.reason = _objection(schema)
         """Why no value can be judged by this schema, empty when values can."""
-        self._validator = None if self.reason else _Validator(_undialected(schema), registry=Registry())
+        self._validator: Any = None
+        if not self.reason:
+            try:
+                self._validator = _Validator(_undialected(schema), registry=Registry())
+            except Exception as error:
+                # As in `valid`: a malformed schema fails in ways of the library's own.
+                self.reason = f"malformed: {type(error).__name__}"
 
     def valid(self, value: Any) -> bool | None:
         """Say whether a value is valid; `None` when the schema is at fault, or the work exceeds the budget."""
@@ -163,11 +169,15 @@ def _objection(schema: Any) -> str:
 
 
 def _undialected(schema: Any) -> Any:
-    """Return the schema without `$schema`: a subschema that names a dialect would be judged without our bounds."""
+    """Return the schema without `$schema` and `$id`.
+
+    A subschema that names a dialect would be judged without our bounds, and one with an identifier would move what
+    `#/...` refers to, which clients never mean.
+    """
     if isinstance(schema, dict):
         return {
             name: _undialected(value)
             for name, value in schema.items()
-            if name != "$schema" or isinstance(value, dict | bool)
+            if name not in ("$schema", "$id") or isinstance(value, dict)
         }
     return [_undialected(item) for item in schema] if isinstance(schema, list) else schema

@@ -15,10 +15,11 @@ __all__ = ["read_event", "read_whole"]
 def read_event(draft: Draft, event: Event, value: Any) -> tuple[int, ...]:
     """Add one chunk and return the indexes of the choices that it carries content for."""
     body = mapping(value)
-    error = read_error(body)
-    if error is not None:
-        draft.errors.append(error)
-        return ()
+    if "choices" not in body or "error" in body:
+        error = read_error(body)
+        if error is not None:
+            draft.errors.append(error)
+            return ()
     _read_head(draft, body)
     return tuple(
         index
@@ -64,28 +65,43 @@ def _read_choice(draft: Draft, entry: Any, holder: str, position: int) -> int | 
 
 
 def _read_message(choice: ChoiceDraft, message: dict[str, Any]) -> bool:
+    """Add a message or a delta of one; return whether there is content in it."""
     content = False
-    for target, found in (
-        (choice.text, _flat(message.get("content"))),
-        (choice.reasoning, string(message.get("reasoning")) or string(message.get("reasoning_content"))),
-        (choice.refusal, string(message.get("refusal"))),
-    ):
-        if found:
-            target.append(found)
+    for name, value in message.items():
+        # A delta has one field with something in it, as a rule, and many of them are null.
+        if not value or name == "role":
+            continue
+        if name == "content":
+            content = _added(choice.text, _flat(value)) or content
+        elif name in ("reasoning", "reasoning_content"):
+            # Servers in transition send both, with the same text.
+            twice = name == "reasoning_content" and isinstance(message.get("reasoning"), str) and message["reasoning"]
+            content = (not twice and _added(choice.reasoning, string(value))) or content
+        elif name == "refusal":
+            content = _added(choice.refusal, string(value)) or content
+        elif name == "tool_calls":
+            content = _read_calls(choice, items(value)) or content
+        elif name == "function_call" and isinstance(value, dict):
+            choice.call(name).add("", string(value.get("name")), _arguments(value.get("arguments")))
             content = True
-    for position, raw in enumerate(items(message.get("tool_calls"))):
+    return content
+
+
+def _added(target: list[str], text: str) -> bool:
+    if text:
+        target.append(text)
+    return bool(text)
+
+
+def _read_calls(choice: ChoiceDraft, fragments: list[Any]) -> bool:
+    for position, raw in enumerate(fragments):
         fragment = mapping(raw)
         function = mapping(fragment.get("function"))
         key = integer(fragment.get("index"))
         choice.call(position if key is None else key).add(
             string(fragment.get("id")), string(function.get("name")), _arguments(function.get("arguments"))
         )
-        content = True
-    legacy = message.get("function_call")
-    if isinstance(legacy, dict):
-        choice.call("function_call").add("", string(legacy.get("name")), _arguments(legacy.get("arguments")))
-        content = True
-    return content
+    return bool(fragments)
 
 
 def _flat(value: Any) -> str:

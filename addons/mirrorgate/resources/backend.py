@@ -20,6 +20,7 @@ __all__ = [
     "FqdnEndpoint",
     "IpEndpoint",
     "UnixEndpoint",
+    "unsupported_fields",
 ]
 
 _FQDN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\.?$"
@@ -58,7 +59,7 @@ class BackendEndpoint(CheckedShape):
 
 
 class BackendTls(LooseShape):
-    """TLS towards the backend; parsed so far only to be told from its absence."""
+    """TLS towards the backend, which this version does not speak: only its presence matters."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -82,6 +83,22 @@ class BackendSpec(CheckedShape):
 
 class Backend(Resource):
     spec: BackendSpec
+
+
+def unsupported_fields(backend: Backend) -> list[str]:
+    """Return the paths of the fields that a Backend sets and this version does not honour."""
+    spec = backend.spec
+    paths = [
+        f"spec.{alias}"
+        for alias, given in (
+            ("tls", spec.tls is not None),
+            ("appProtocols", bool(spec.app_protocols)),
+            ("fallback", bool(spec.fallback)),
+        )
+        if given
+    ]
+    paths += [f"spec.endpoints[{index}].unix" for index, entry in enumerate(spec.endpoints) if entry.unix is not None]
+    return paths if spec.type == "Endpoints" else [*paths, "spec.type"]
 
 
 class EnvoyProxy(LooseResource):

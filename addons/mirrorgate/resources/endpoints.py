@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from .backend import IpEndpoint
 from .inventory import Inventory
 from .pod import Pod
 from .service import Endpoint, EndpointSlice, ServicePort
@@ -83,19 +84,23 @@ def pool_endpoints(inventory: Inventory, namespace: str, name: str) -> Resolutio
 
 
 def backend_endpoints(inventory: Inventory, namespace: str, name: str) -> Resolution:
-    """Return the endpoints of a Backend, ready by definition. Unix sockets and resolvers are not supported."""
+    """Return the endpoints of a Backend, ready by definition.
+
+    Unix sockets and resolvers are not supported. Nor is TLS: what was meant to be encrypted is not sent in clear.
+    """
     backend = inventory.backends.get((namespace, name))
     if backend is None:
         return _NOT_FOUND
-    if backend.spec.type != "Endpoints" or any(entry.unix is not None for entry in backend.spec.endpoints):
+    if backend.spec.type != "Endpoints" or backend.spec.tls is not None:
         return _UNSUPPORTED
     title = f"{namespace}/{name}"
     addresses: list[Address] = []
     for entry in backend.spec.endpoints:
-        if entry.ip is not None:
-            addresses.append(Address(entry.ip.address, entry.ip.port, title))
-        elif entry.fqdn is not None:
-            addresses.append(Address(entry.fqdn.hostname.rstrip("."), entry.fqdn.port, title))
+        server = entry.ip or entry.fqdn
+        if server is None:
+            return _UNSUPPORTED
+        host = server.address if isinstance(server, IpEndpoint) else server.hostname.rstrip(".")
+        addresses.append(Address(host, server.port, title))
     return Resolution(_unique([addresses]), True)
 
 

@@ -117,5 +117,6 @@ def suggestion(api_version: str, kind: str) -> str:
     if same_kind:
         near = difflib.get_close_matches(api_version, same_kind, 1, 0.0)[0]
         return f"did you mean apiVersion: {near}?"
-    near_kinds = difflib.get_close_matches(kind, sorted({name for _, name in KINDS}), 1, 0.75)
-    return f"did you mean kind: {near_kinds[0]}?" if near_kinds else ""
+    names = {name.lower(): name for _, name in KINDS}
+    near_kinds = difflib.get_close_matches(kind.lower(), list(names), 1, 0.75)
+    return f"did you mean kind: {names[near_kinds[0]]}?" if near_kinds else ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from ..errors import Problem, Severity
+from .backend import Backend, unsupported_fields
 from .backend_traffic_policy import BackendTrafficPolicy, unsupported
 from .inference_pool import INFERENCE_X_GROUP, InferencePoolV1Alpha2
 from .inventory import Inventory
@@ -21,7 +22,7 @@ from .objects import Resource
 from .places import Place
 from .wording import show, validation_problems
 
-__all__ = ["Document", "Loaded", "Parsed", "load", "parse_object"]
+__all__ = ["Document", "Loaded", "Parsed", "add_object", "load", "parse_object"]
 
 _DECLARED = {"declared": True}
 """The context of a validation of manifests: durations must be text."""
@@ -63,7 +64,7 @@ def load(documents: Iterable[Document]) -> Loaded:
                     parsed = parse_object(raw, place)
                     found += parsed.problems
                     if parsed.object is not None:
-                        found += _add(inventory, parsed.object)
+                        found += add_object(inventory, parsed.object)
                 else:
                     message = f"a document must be an object, a mapping with apiVersion and kind, not {show(raw)}"
                     found.append(Problem(message, place.file, place.line))
@@ -164,15 +165,17 @@ def _parse_known(raw: Mapping[str, object], known: Kind, kind: str, place: Place
     if isinstance(parsed, InferencePoolV1Alpha2):
         parsed = parsed.to_v1()
     if isinstance(parsed, BackendTrafficPolicy):
-        problems += _unsupported_problems(parsed, title)
+        problems += _without_effect(parsed, unsupported(parsed))
+    elif isinstance(parsed, Backend):
+        problems += _without_effect(parsed, unsupported_fields(parsed))
     return Parsed(parsed, tuple(problems))
 
 
-def _unsupported_problems(policy: BackendTrafficPolicy, title: str) -> Iterator[Problem]:
-    for path in unsupported(policy):
-        at = policy.place.at(path)
+def _without_effect(obj: Resource, paths: list[str]) -> Iterator[Problem]:
+    for path in paths:
+        at = obj.place.at(path)
         message = "is not honoured by this version and has no effect"
-        yield Problem(message, at.file, at.line, f"{title}: {path}", "", Severity.WARNING)
+        yield Problem(message, at.file, at.line, f"{obj.title}: {path}", "", Severity.WARNING)
 
 
 def _without_nulls(value: object) -> object:
@@ -189,23 +192,22 @@ def _collection(inventory: Inventory, obj: Resource) -> dict[tuple[str, str], Re
     return found
 
 
-def _add(inventory: Inventory, obj: Resource) -> Iterator[Problem]:
-    """Add an object; yield a problem when it is there already."""
+def add_object(inventory: Inventory, obj: Resource) -> list[Problem]:
+    """Add an object to its collection; return the problem when it is there already."""
     objects = _collection(inventory, obj)
     first = objects.setdefault(obj.key, obj)
     if first is obj:
-        return
+        return []
     where = first.place.file + (f":{first.place.line}" if first.place.line else "")
-    place = obj.place
+    severity, hint = Severity.WARNING, ""
     if first.group != obj.group:
         # Two objects for the API server, one for us, which is how a cluster looks between two releases.
         kept = obj if first.group == INFERENCE_X_GROUP else first
         objects[obj.key] = kept
         message = f"is declared in the groups {first.group} ({where}) and {obj.group}; that of {kept.group} is used"
-        yield Problem(message, place.file, place.line, obj.title, "", Severity.WARNING)
     elif first == obj:
-        message = f"is declared twice, identically; the first is {where}"
-        yield Problem(message, place.file, place.line, obj.title, "remove one", Severity.WARNING)
+        message, hint = f"is declared twice, identically; the first is {where}", "remove one"
     else:
+        severity, hint = Severity.ERROR, "remove one, or give it another name"
         message = f"is declared twice, differently; the first is {where}"
-        yield Problem(message, place.file, place.line, obj.title, "remove one, or give it another name")
+    return [Problem(message, obj.place.file, obj.place.line, obj.title, hint, severity)]

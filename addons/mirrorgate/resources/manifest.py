@@ -1,78 +1,54 @@
-"""The text of manifests, YAML or JSON, as plain values that remember their lines.
+"""The text of manifests, YAML or JSON: every document that can be read, and why the others cannot.
 
-YAML is read the way Kubernetes reads it, not the way Python does: times stay text, `1:30` is text, keys are text.
-Hostile texts end in a problem: aliases that multiply, nesting without end, tags, keys given twice. One document that
-cannot be read does not hide the next.
+YAML is read the way Kubernetes reads it. One document that cannot be read does not hide the next.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import yaml
 
 from ..errors import Problem
-from .places import Lines
+from .manifest_builder import MAX_DEPTH, Builder, Manifest, TooDeep
 
-__all__ = ["MAX_ALIASED", "MAX_DEPTH", "Manifest", "read"]
+__all__ = ["MAX_SYNTAX_PROBLEMS", "read"]
 
-MAX_DEPTH = 100
-"""Nesting of mappings and lists; the deepest field of any CRD that we know lies at 20."""
-MAX_ALIASED = 100_000
-"""Values that the aliases of one document stand for, all together."""
 MAX_SYNTAX_PROBLEMS = 20
 """In one file; each costs a fresh start of the parser."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SEPARATOR = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_TAG = "tag:yaml.org,2002:"
-
-_WORDS: dict[str, bool | None] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
-    **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
-}
-_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]{0,39})")
-_BASED = re.compile(r"([-+]?)(0x[0-9a-fA-F_]{1,32}|0o?[0-7_]{1,40}|0b[01_]{1,64})")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,3})?")
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """One document: its value and where each part of it stands."""
-
-    value: object
-    lines: Lines
-    line: int
-    """Of its first character, counted from 1."""
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+"""A character beyond U+FFFF as JSON escapes it; YAML has another way."""
 
 
 def read(text: str, file: str = "") -> tuple[list[Manifest], list[Problem]]:
     """Read every document of a text; empty ones are left out."""
     manifests: list[Manifest] = []
     problems: list[Problem] = []
+    if text.lstrip("\ufeff \t\r\n-")[:1] in ("{", "["):
+        text = _SURROGATES.sub(_joined, text)
     start = 1 if text.startswith("\ufeff") else 0
     failures = 0
     while True:
         base = text.count("\n", 0, start)
-        builder = _Builder(file, base, manifests, problems)
+        builder = Builder(file, base, manifests, problems)
         try:
             for event in yaml.parse(text[start:], Loader=_LOADER):
                 builder.take(event)
             break
         except yaml.YAMLError as error:
             problem, offset = _syntax_problem(error, text, start, file)
-        except _TooDeep as error:
+        except TooDeep as error:
             # The parser's own cost grows with the square of the depth, so it must not go on.
             problem = Problem(f"is nested deeper than {MAX_DEPTH} levels", file, error.mark.line + base + 1)
             offset = start + error.mark.index
         except UnicodeEncodeError as error:
             line = text.count("\n", 0, start + error.start) + 1
             problem, offset = Problem("is not valid Unicode", file, line), start + error.start
-        problems.append(problem)
+        if not builder.broken:
+            problems.append(problem)
         failures += 1
         after = _SEPARATOR.search(text, max(start + 1, offset))
         if after is None:
@@ -82,6 +58,11 @@ def read(text: str, file: str = "") -> tuple[list[Manifest], list[Problem]]:
             break
         start = after.start()
     return manifests, problems
+
+
+def _joined(pair: re.Match[str]) -> str:
+    high, low = int(pair[2], 16), int(pair[3], 16)
+    return f"{pair[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, start: int, file: str) -> tuple[Problem, int]:
@@ -104,256 +85,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, start: int, file: str) -> 
     source = text[begin : end if end >= 0 else len(text)]
     hint = ""
     if "{{" in source:
-        hint = "this looks like a template: render it first"
+        hint = "if this is a template, render it first"
     elif "\t" in source:
         hint = "YAML indents with spaces, not with tabs"
     return Problem(f"cannot be read as YAML: {detail}", file, line, hint=hint), offset
-
-
-class _TooDeep(Exception):
-    """A document that is given up without reading it to its end."""
-
-    def __init__(self, mark: Any) -> None:
-        self.mark = mark
-        super().__init__()
-
-
-@dataclass(slots=True)
-class _Frame:
-    """A mapping or a list that is being read."""
-
-    line: int
-    anchor: str | None
-    items: list[object] | None
-    """The entries of a list, `None` for a mapping."""
-    item_lines: list[Lines] = field(default_factory=list)
-    entries: dict[str, object] = field(default_factory=dict)
-    entry_lines: dict[str, Lines] = field(default_factory=dict)
-    key: str | None = None
-    key_line: int = 0
-    merging: bool = False
-    """Whether the value that comes next belongs to the merge key `<<`."""
-    merged: list[tuple[object, Lines]] = field(default_factory=list)
-    size: int = 1
-    """How many values this stands for, aliases followed."""
-
-
-class _Builder:
-    """Turns the parser's events into values, without recursion, so that no nesting can exhaust a stack."""
-
-    def __init__(self, file: str, base: int, manifests: list[Manifest], problems: list[Problem]) -> None:
-        self._file = file
-        self._base = base + 1
-        self._manifests = manifests
-        self._problems = problems
-        self._begin()
-
-    def _begin(self) -> None:
-        self._stack: list[_Frame] = []
-        self._anchors: dict[str, tuple[object, Lines, int]] = {}
-        self._aliased = 0
-        self._broken = False
-        self._depth = 0
-        self._root: tuple[object, Lines] | None = None
-
-    def take(self, event: yaml.Event) -> None:
-        kind = type(event)
-        if kind is yaml.DocumentStartEvent:
-            self._begin()
-        elif kind is yaml.DocumentEndEvent:
-            self._finish()
-        elif isinstance(event, yaml.ScalarEvent):
-            if not self._broken:
-                self._scalar(event)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            self._depth += 1
-            if self._depth > MAX_DEPTH:
-                raise _TooDeep(event.start_mark)
-            if not self._broken:
-                self._open(event)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            self._depth -= 1
-            if not self._broken:
-                self._close()
-        elif isinstance(event, yaml.AliasEvent) and not self._broken:
-            self._alias(event)
-
-    def _finish(self) -> None:
-        if self._root is None or self._broken or self._root[0] is None:
-            return
-        value, lines = self._root
-        self._manifests.append(Manifest(value, lines, lines[0] if isinstance(lines, tuple) else lines))
-
-    def _line(self, event: yaml.Event) -> int:
-        mark = event.start_mark
-        return self._base if mark is None else self._base + mark.line
-
-    def _problem(self, line: int, message: str, hint: str = "") -> None:
-        self._problems.append(Problem(message, self._file, line, hint=hint))
-
-    def _break(self, line: int, message: str, hint: str = "") -> None:
-        """Give the document up; the next one is read."""
-        self._problem(line, message, hint)
-        self._broken = True
-
-    def _scalar(self, event: yaml.ScalarEvent) -> None:
-        line = self._line(event)
-        text: str = event.value
-        if self._wants_key():
-            self._key(text, line, event.style is None)
-            return
-        tag = event.tag
-        value: object = text
-        if tag is None:
-            if event.implicit[0]:
-                value = _resolve(text)
-        elif tag != "!":
-            value = self._tagged(tag, text, line)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = (value, line, 1)
-        self._put(value, line, 1)
-
-    def _wants_key(self) -> bool:
-        frame = self._stack[-1] if self._stack else None
-        return frame is not None and frame.items is None and frame.key is None and not frame.merging
-
-    def _key(self, text: str, line: int, plain: bool) -> None:
-        frame = self._stack[-1]
-        frame.key_line = line
-        if text == "<<" and plain:
-            frame.merging = True
-            return
-        if text in frame.entries:
-            first = frame.entry_lines[text]
-            at = first[0] if isinstance(first, tuple) else first
-            self._problem(line, f"the key {text!r} is given twice in one mapping; the first is in line {at}")
-        frame.key = text
-
-    def _tagged(self, tag: str, text: str, line: int) -> object:
-        """Return the value of a scalar with an explicit tag of YAML's own; others could construct anything."""
-        value = _resolve(text)
-        match tag.removeprefix(_TAG):
-            case "str":
-                return text
-            case "null" if value is None:
-                return None
-            case "bool" if isinstance(value, bool):
-                return value
-            case "int" if type(value) is int:
-                return value
-            case "float" if type(value) in (int, float):
-                return float(text.replace("_", "")) if type(value) is float else value
-        self._problem(line, f"the tag {_short(tag)} is not allowed here")
-        return text
-
-    def _open(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
-        line = self._line(event)
-        items: list[object] | None = None if isinstance(event, yaml.MappingStartEvent) else []
-        if self._wants_key():
-            self._break(line, "a key must be text, not a mapping or a list", "if this is a template, render it first")
-            return
-        if event.tag is not None and event.tag not in ("!", _TAG + ("map" if items is None else "seq")):
-            self._problem(line, f"the tag {_short(event.tag)} is not allowed here")
-        self._stack.append(_Frame(line, event.anchor, items))
-
-    def _alias(self, event: yaml.AliasEvent) -> None:
-        line = self._line(event)
-        name = event.anchor or ""
-        known = self._anchors.get(name)
-        if known is None:
-            inside = any(frame.anchor == name for frame in self._stack)
-            why = "refers to what contains it" if inside else "has no anchor before it"
-            self._break(line, f"the alias *{_short(name)} {why}")
-            return
-        value, lines, size = known
-        self._aliased += size
-        if self._aliased > MAX_ALIASED:
-            self._break(line, f"the aliases of this document stand for more than {MAX_ALIASED} values")
-        elif self._wants_key():
-            if isinstance(value, str):
-                self._key(value, line, False)
-            else:
-                self._break(line, "a key must be text")
-        else:
-            self._put(value, lines, size)
-
-    def _close(self) -> None:
-        frame = self._stack.pop()
-        value: object
-        lines: Lines
-        if frame.items is not None:
-            value, lines = frame.items, (frame.line, frame.item_lines)
-        else:
-            self._merge(frame)
-            value, lines = frame.entries, (frame.line, frame.entry_lines)
-        if frame.anchor is not None:
-            self._anchors[frame.anchor] = (value, lines, frame.size)
-        self._put(value, lines, frame.size)
-
-    def _put(self, value: object, lines: Lines, size: int) -> None:
-        if not self._stack:
-            self._root = (value, lines)
-            return
-        frame = self._stack[-1]
-        frame.size += size
-        if frame.items is not None:
-            frame.items.append(value)
-            frame.item_lines.append(lines)
-        elif frame.merging:
-            frame.merged.append((value, lines))
-            frame.merging = False
-        elif frame.key is not None:
-            frame.entries[frame.key] = value
-            # A field is looked for where its key stands.
-            frame.entry_lines[frame.key] = (frame.key_line, lines[1]) if isinstance(lines, tuple) else frame.key_line
-            frame.key = None
-
-    def _merge(self, frame: _Frame) -> None:
-        """Add what `<<` brings: keys that are there win, then earlier mappings (YAML 1.1, merge key)."""
-        for value, lines in frame.merged:
-            for entries, entry_lines in _mappings(value, lines):
-                if entries is None:
-                    self._problem(frame.line, "the merge key << needs a mapping or a list of mappings")
-                    continue
-                for key, entry in entries.items():
-                    if key not in frame.entries:
-                        frame.entries[key] = entry
-                        frame.entry_lines[key] = entry_lines[key]
-
-
-def _mappings(value: object, lines: Lines) -> Iterator[tuple[dict[str, object] | None, dict[str, Lines]]]:
-    children = lines[1] if isinstance(lines, tuple) else {}
-    if isinstance(value, dict) and isinstance(children, dict):
-        yield value, children
-    elif isinstance(value, list) and isinstance(children, list):
-        for entry, entry_lines in zip(value, children, strict=True):
-            nested = entry_lines[1] if isinstance(entry_lines, tuple) else None
-            if isinstance(entry, dict) and isinstance(nested, dict):
-                yield entry, nested
-            else:
-                yield None, {}
-    else:
-        yield None, {}
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _resolve(text: str) -> object:
-    """Return the value of a plain scalar: null, bool, int, float or text (YAML 1.1 as Kubernetes' parser has it)."""
-    if text in _WORDS:
-        return _WORDS[text]
-    if text[0] not in "-+.0123456789":
-        return text
-    if _DECIMAL.fullmatch(text):
-        return int(text.replace("_", ""))
-    based = _BASED.fullmatch(text)
-    if based is not None:
-        digits = based[2].replace("_", "")
-        number = digits if digits[1:2] in ("x", "o", "b") else "0o" + digits[1:]
-        try:
-            return int(based[1] + number, 0)
-        except ValueError:
-            return text
-    return float(text) if _FLOAT.fullmatch(text) else text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, PrivateAttr
 
@@ -92,7 +92,7 @@ class LooseResource(Resource):
 
 class LabelSelectorRequirement(Shape):
     key: str
-    operator: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     values: Items[str] = ()
 
 
@@ -120,4 +120,3 @@ def _holds(requirement: LabelSelectorRequirement, labels: dict[str, str]) -> boo
             return value is not None
         case "DoesNotExist":
             return value is None
-    return False

@@ -215,7 +215,7 @@ class ResponseOverride(CheckedShape):
 
 
 class RequestBuffer(Shape):
-    limit: Quantity
+    limit: Quantity | None = None
 
 
 class SpanName(Shape):

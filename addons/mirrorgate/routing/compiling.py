@@ -17,7 +17,7 @@ from .conditions import Statuses
 from .gateways import GatewayState, class_statuses, gateway_status, read_gateways
 from .models import model_statuses
 from .notes import warning
-from .policies import Policies
+from .policies import Policies, Scope
 from .pools import PoolUse, pools_of
 from .precedence import Age, age_of, precedence
 from .references import References
@@ -98,8 +98,8 @@ class _Compiler:
     def _attach_policies(self) -> None:
         inventory = self._inventory
         policies = inventory.backend_traffic_policies.values()
-        self._problems += self._traffic.attach(inventory, policies, traffic_refs, frozenset({"Gateway", "HTTPRoute"}))
-        self._problems += self._shadow.attach(
+        self._traffic.attach(inventory, policies, traffic_refs, frozenset({"Gateway", "HTTPRoute"}))
+        self._shadow.attach(
             inventory,
             inventory.shadow_policies.values(),
             lambda policy: [(f"spec.targetRefs[{i}]", ref) for i, ref in enumerate(policy.spec.target_refs)],
@@ -108,7 +108,8 @@ class _Compiler:
 
     def _add_route(self, result: RouteResult, age: Age) -> None:
         """Put a route's matches into the listeners that took it, and note who uses what."""
-        self._problems += result.notes.problems
+        if result.parents or self._options.serve_all_classes:
+            self._problems += result.notes.problems
         if result.parents:
             status = result.status(self._options.controller_name)
             self._statuses["HTTPRoute", *result.route.key] = status
@@ -154,8 +155,12 @@ class _Compiler:
             self._statuses["Gateway", *key] = gateway_status(state)
         self._statuses |= self._uses.statuses(self._inventory, name)
         self._statuses |= model_statuses(self._inventory, self._references.models)
-        self._statuses |= self._traffic.statuses(name, self._ancestors, remark)
-        self._statuses |= self._shadow.statuses(name, self._ancestors, lambda policy: "")
+        ours = None if self._options.serve_all_classes else self._gateways.keys()
+        shared = Scope(name, self._ancestors, ours)
+        own = Scope(name, self._ancestors)
+        self._statuses |= self._traffic.statuses(shared, remark)
+        self._statuses |= self._shadow.statuses(own, lambda policy: "")
+        self._problems += [*self._traffic.problems(shared), *self._shadow.problems(own)]
         self._warn()
 
     def _warn(self) -> None:

@@ -6,27 +6,44 @@ target applies whole, in the order rule, route, listener, Gateway; of two on one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Problem
 from ..resources.inventory import Inventory
 from ..resources.objects import Resource
 from ..resources.reference import GATEWAY_GROUP, LocalPolicyTargetReferenceWithSectionName
-from .conditions import Condition, Finding, documents, false, true
+from .conditions import Condition, Finding, Statuses, documents, false, true
 from .notes import warning
 from .precedence import age_of
 
-__all__ = ["Ancestors", "Policies", "Target"]
+__all__ = ["Policies", "Scope", "Target"]
 
 Target = tuple[str, str, str, str]
 """Kind, namespace, name, and the section (listener or rule name; empty for the whole object)."""
 
-Ancestors = Mapping[tuple[str, str], Sequence[tuple[str, str]]]
-"""The Gateways that each HTTPRoute names as parents."""
-
 _MOST_ANCESTORS = 16
 """As many entries a policy's status may have (`PolicyStatus.ancestors`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which targets a controller reports on."""
+
+    controller_name: str
+    parents: Mapping[tuple[str, str], Sequence[tuple[str, str]]]
+    """The Gateways of ours that each HTTPRoute names."""
+    gateways: Collection[tuple[str, str]] | None = None
+    """The Gateways that are ours, where there are other controllers; `None` when every target is ours to report."""
+
+    def holds(self, target: Target) -> bool:
+        """Tell whether a target is one of our Gateways or leads to one."""
+        kind, namespace, name, _ = target
+        if self.gateways is None:
+            return True
+        return (namespace, name) in (
+            self.gateways if kind == "Gateway" else self.parents if kind == "HTTPRoute" else ()
+        )
 
 
 @dataclass(slots=True)
@@ -51,9 +68,8 @@ class Policies[P: Resource]:
         policies: Iterable[P],
         refs_of: Callable[[P], Sequence[tuple[str, LocalPolicyTargetReferenceWithSectionName]]],
         kinds: frozenset[str],
-    ) -> list[Problem]:
+    ) -> None:
         """Attach policies, the oldest first, to the targets that exist; `refs_of` yields field path and reference."""
-        problems: list[Problem] = []
         aged = [(age_of(p.metadata.creation_timestamp, index, *p.key), p) for index, p in enumerate(policies)]
         for _, policy in sorted(aged, key=lambda pair: pair[0]):
             for path, ref in refs_of(policy):
@@ -64,10 +80,7 @@ class Policies[P: Resource]:
                     if holder is not policy:
                         message = f"{_title(target)} has {holder.title} already, which is older"
                         attached.finding = Finding("Conflicted", message)
-                if attached.finding is not None:
-                    problems.append(warning(policy, path, attached.finding.message))
                 self._attached.append(attached)
-        return problems
 
     def for_rule(self, route: tuple[str, str], rule: str | None, gateway: tuple[str, str], listener: str) -> P | None:
         """Return the policy that applies to a rule as it is reached through a listener, `None` when none does."""
@@ -75,45 +88,62 @@ class Policies[P: Resource]:
         targets: list[Target] = [*sections, ("Gateway", *gateway, listener), ("Gateway", *gateway, "")]
         return next((self._by_target[target] for target in targets if target in self._by_target), None)
 
-    def statuses(
-        self, controller_name: str, ancestors: Ancestors, remarks: Callable[[P], str]
-    ) -> dict[tuple[str, str, str], dict[str, object]]:
-        """Return the status of every policy that has a target; `remarks` adds to the message of an accepted one.
+    def problems(self, scope: Scope) -> list[Problem]:
+        """Return a warning for each target that a policy does not apply to."""
+        return [
+            warning(attached.policy, attached.path, attached.finding.message)
+            for attached in self._attached
+            if attached.finding is not None and scope.holds(attached.target)
+        ]
+
+    def statuses(self, scope: Scope, remarks: Callable[[P], str]) -> Statuses:
+        """Return the status of every policy with a target in scope; `remarks` adds to the message of an accepted one.
 
         An ancestor is the Gateway through which the target is reached, or the target itself when there is none.
         """
         entries: dict[tuple[str, str, str], list[dict[str, object]]] = {}
         for attached in self._attached:
             policy = attached.policy
+            if not scope.holds(attached.target):
+                continue
             kind, namespace, name, section = attached.target
-            gateways = ancestors.get((namespace, name), ()) if kind == "HTTPRoute" else ()
+            gateways = scope.parents.get((namespace, name), ()) if kind == "HTTPRoute" else ()
             refs = [_reference("Gateway", *gateway) for gateway in gateways] if attached.finding is None else []
+            conditions = documents(self._conditions(attached, scope, remarks(policy)), policy.metadata.generation)
             found = entries.setdefault((policy.kind, *policy.key), [])
             for ref in refs or [_reference(kind, namespace, name, section)]:
-                conditions = documents(self._conditions(attached, remarks(policy)), policy.metadata.generation)
                 entry: dict[str, object] = {
                     "ancestorRef": ref,
-                    "controllerName": controller_name,
+                    "controllerName": scope.controller_name,
                     "conditions": conditions,
                 }
                 if entry not in found:
                     found.append(entry)
         return {key: {"ancestors": found[:_MOST_ANCESTORS]} for key, found in entries.items()}
 
-    def _conditions(self, attached: _Attached[P], remark: str) -> list[Condition]:
+    def _conditions(self, attached: _Attached[P], scope: Scope, remark: str) -> list[Condition]:
         if attached.finding is not None:
             return [false("Accepted", attached.finding)]
         accepted = true("Accepted", "Accepted", f"The policy is accepted{remark}")
-        overriding = self._overriding(attached.target)
+        overriding = self._overriding(attached.target, scope)
         if not overriding:
             return [accepted]
         names = ", ".join(_title(target) for target in overriding)
         return [accepted, true("Overridden", "Overridden", f"More specific policies apply to {names}")]
 
-    def _overriding(self, target: Target) -> list[Target]:
-        """Return the sections of a target that have a policy of their own."""
+    def _overriding(self, target: Target, scope: Scope) -> list[Target]:
+        """Return what has a policy of its own below a target: its sections, and a Gateway's routes."""
         kind, namespace, name, section = target
-        return [other for other in self._by_target if other[:3] == (kind, namespace, name) and other[3] and not section]
+        if section:
+            return []
+        return [
+            other
+            for other in self._by_target
+            if (other[:3] == (kind, namespace, name) and other[3])
+            or (
+                kind == "Gateway" and other[0] == "HTTPRoute" and (namespace, name) in scope.parents.get(other[1:3], ())
+            )
+        ]
 
 
 def _target_finding(inventory: Inventory, group: str, target: Target, kinds: frozenset[str]) -> Finding | None:

@@ -31,6 +31,12 @@ _PROTOCOLS = {
 }
 """`appProtocol` values that are known, and how the upstream is spoken to."""
 
+_UNSUPPORTED = {
+    "Service": "ExternalName Services are not forwarded to, as the Gateway API advises",
+    "Backend": "TLS towards servers, Unix sockets and dynamic resolvers are not supported by this version",
+}
+"""What `UnsupportedValue` means for each kind."""
+
 _Key = tuple[DestinationKind, str, str, int | None]
 
 
@@ -130,8 +136,7 @@ class References:
         if kind is DestinationKind.SERVICE:
             ports = self._inventory.services[namespace, name].spec.ports
             return next((entry.app_protocol or "" for entry in ports if entry.port == port), "")
-        backend = self._inventory.backends[namespace, name].spec
-        return "TLS" if backend.tls is not None else next(iter(backend.app_protocols), "")
+        return next(iter(self._inventory.backends[namespace, name].spec.app_protocols), "")
 
 
 def _kind_of(group: str, kind: str) -> DestinationKind | None:
@@ -154,4 +159,4 @@ def _message(ref: str, reason: str) -> str:
         return f"{ref}: the Service has no such port"
     if reason in ("", "BackendNotFound"):
         return f"{ref} does not exist"
-    return f"{ref} cannot be used: {reason}"
+    return f"{ref} is not supported: {_UNSUPPORTED.get(ref.partition(' ')[0], reason)}"

@@ -6,6 +6,7 @@ Gateway API v1, `HTTPRouteRule`. What a rule declares and we cannot do is never 
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 
 from ..resources.http_route import HTTPBackendRef, HTTPHeaderMatch, HTTPQueryParamMatch, HTTPRoute, HTTPRouteMatch
@@ -116,7 +117,7 @@ def _compile_matches(declared: tuple[HTTPRouteMatch, ...], rule: int, notes: Not
                 headers.setdefault(header.name.lower(), _value(header, header.name.lower()))
             query = tuple(_value(parameter, parameter.name) for parameter in match.query_params)
             compiled = DeclaredMatch(index, _path(match), match.method, tuple(headers.values()), query)
-        except (re.error, OverflowError, RecursionError) as error:
+        except (re.error, FutureWarning, OverflowError, RecursionError) as error:
             message = f"not a regular expression that Python's re understands: {error}"
             notes.invalidate(rule, path, Finding("UnsupportedValue", message))
         else:
@@ -128,10 +129,20 @@ def _path(match: HTTPRouteMatch) -> PathMatch:
     """Compile a path; literal ones take the normal form that requests' paths have."""
     kind, value = PathKind(match.path.type), match.path.value
     if kind is PathKind.REGEX:
-        return PathMatch(kind, value, re.compile(value))
+        return PathMatch(kind, value, _regex(value))
     return PathMatch(kind, normalize(value) or value)
 
 
 def _value(declared: HTTPHeaderMatch | HTTPQueryParamMatch, name: str) -> HeaderMatch:
-    regex = re.compile(declared.value) if declared.type == "RegularExpression" else None
+    regex = _regex(declared.value) if declared.type == "RegularExpression" else None
     return HeaderMatch(name, declared.value, regex)
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern as Python's `re`.
+
+    What RE2 understands and `re` would read as something else, such as `[[:alpha:]]`, is an error instead.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        return re.compile(pattern)

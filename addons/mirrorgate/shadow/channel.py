@@ -241,6 +241,8 @@ class ShadowChannel:
         """Clear what belonged to a child that is gone."""
         link, self._link = self._link, None
         self._up = False
+        for handle in self._handles:
+            handle.expire()
         self._handles.clear()
         self._budget.reset()
         self._tell(False, link.pid if link is not None else None)

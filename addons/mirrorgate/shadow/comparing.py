@@ -141,7 +141,11 @@ class Comparer:
 
     def _recorded(self, parts: RecordParts, policy: Policy) -> bytes:
         """Write the record and return what the proxy is sent of it."""
-        record = record_of(parts, policy, Content(policy, self._key), self._run)
+        try:
+            record = record_of(parts, policy, Content(policy, self._key), self._run)
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            # Some content has no JSON form that others could read, such as half of a surrogate pair.
+            record = record_of(parts, policy, Content(Policy(), self._key), self._run)
         if self._journal is not None:
             self._journal.append(record)
         if len(record) > _REPORTED_LIMIT:

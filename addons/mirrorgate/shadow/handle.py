@@ -44,6 +44,10 @@ class Handle:
         self._uploading = uploading
         self._done = False
 
+    def expire(self) -> None:
+        """End without a word: the child that knew of this exchange is gone."""
+        self._done = True
+
     def chunk(self, data: bytes) -> bool:
         """Pass a piece of a streamed upload on; false when it did not fit, which ends the mirror of this exchange."""
         if self._done or not self._uploading:
@@ -84,6 +88,8 @@ class Handle:
 def fitted(finished: ExchangeFinished, room: int) -> ExchangeFinished:
     """Return the frame cut so that its encoding takes at most `room` bytes; `truncated` says whether it was cut."""
     left = room - FINISH_ROOM
+    if sum(map(len, finished.chunks)) + _PIECE_COST * len(finished.chunks) <= left:
+        return _with_short_head(finished)
     whole = 0
     for chunk in finished.chunks:
         cost = len(chunk) + _PIECE_COST
@@ -91,8 +97,6 @@ def fitted(finished: ExchangeFinished, room: int) -> ExchangeFinished:
             break
         left -= cost
         whole += 1
-    if whole == len(finished.chunks):
-        return _with_short_head(finished)
     chunks, times = finished.chunks[:whole], finished.times[:whole]
     rest = finished.chunks[whole][: max(0, left - _PIECE_COST)]
     if rest:

@@ -138,7 +138,9 @@ class Process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             code = await process.wait()
-            for reader in self._readers:
+            # The output ends when the last of the group is gone. What left the group may hold it open: not waited for.
+            _, pending = await asyncio.wait(self._readers, timeout=max(1.0, self.grace))
+            for reader in pending:
                 reader.cancel()
             await asyncio.gather(*self._readers, return_exceptions=True)
         return code

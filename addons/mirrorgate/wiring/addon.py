@@ -49,6 +49,8 @@ _MARKS = {"same": ":white_check_mark:", "similar": ":ghost:", "different": ":war
 _OURS = "gateway:"
 _LIVE_OPTIONS = {"gateway_config", "gateway_bind", "gateway_port_offset"}
 _JOURNAL_FILE = 64 * 1024 * 1024
+_SHADOW_START = 10.0
+"""Seconds that the listeners wait for the shadow process at the start."""
 
 
 class Gateway:
@@ -64,6 +66,7 @@ class Gateway:
         self._started = 0.0
         self._applied = 0.0
         self._stopping = False
+        self._shadow_up = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self.plane: Dataplane | None = None
@@ -140,7 +143,7 @@ class Gateway:
         if scraper is not None:
             scraper.start()
         self._start_admin()
-        self._apply_listeners(starting=True)
+        self._spawn(self._open_listeners())
         self._restart_watch()
         with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._access_log.reopen)
@@ -228,6 +231,15 @@ class Gateway:
         if starting or wanted != list(options.mode):
             options.update(mode=wanted, server=True)
         self._spawn(self._check_bound(starting))
+
+    async def _open_listeners(self) -> None:
+        """Bind for the first time: where the configuration mirrors, once the shadow process reads, so that the first
+        requests are mirrored too; production does not wait for it for long."""
+        if any(rule.mirrors for rule in rules_of(self._snapshot)):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SHADOW_START):
+                    await self._shadow_up.wait()
+        self._apply_listeners(starting=True)
 
     def _keep_listeners(self) -> None:
         """Put our listeners back when something else has set `mode` (mitmweb's Capture tab knows stock modes only)."""
@@ -364,7 +376,9 @@ class Gateway:
                     plane.spawn(pending)
 
     def _shadow_changed(self, up: bool, pid: int | None, restarts: int) -> None:
-        if not up:
+        if up:
+            self._shadow_up.set()
+        else:
             self._mirroring.forget()
         if self.plane is not None:
             self.plane.emit(ShadowProcessChanged(up, pid or 0, restarts))

@@ -9,7 +9,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from mirrorgate.testing.clients import Client
+from mirrorgate.testing.clients import Client, request_bytes
 from mirrorgate.testing.model_server.behaviour import Behaviour
 from mirrorgate.testing.model_server.faults import Fault, FaultKind
 from mirrorgate.testing.model_server.server import FakeModelServer
@@ -38,6 +38,9 @@ def value(text: str, name: str, **labels: str) -> float:
 async def test_every_recorded_name_is_there_with_its_type() -> None:
     """The fake serves what the real one serves, and nothing of `vllm:` beside it."""
     async with FakeModelServer() as server:
+        async with await Client.connect(server.port) as client:
+            await client.request("GET", "/v1/models")
+        await server.until(lambda: not server.connections)
         text = await scrape(server)
     served = set(re.findall(r"^# TYPE (\S+ \S+)$", text, re.MULTILINE))
     recorded = set(RECORDED.read_text().split("\n")) - {""}
@@ -48,19 +51,22 @@ async def test_every_recorded_name_is_there_with_its_type() -> None:
 async def test_gauges_show_what_runs_and_waits(chat: Callable[..., dict[str, Any]]) -> None:
     """Two run, one waits; adapters are listed; when all is over the counters have them."""
     behaviour = Behaviour(
-        max_num_seqs=2, adapters=("lora-a",), kv_cache_tokens=100, faults=(Fault(FaultKind.HANG_MID_STREAM, after=2),)
+        max_num_seqs=2,
+        adapters=("lora-a",),
+        kv_cache_tokens=100,
+        faults=(Fault(FaultKind.HANG_MID_STREAM, after=2, times=2),),
     )
     async with FakeModelServer(behaviour) as server:
         clients = [await Client.connect(server.port) for _ in range(3)]
-        for client, model in zip(clients, ("fake-model", "lora-a", "fake-model"), strict=True):
-            await client.send(request(chat(stream=True, model=model)))
+        for count, model in enumerate(("fake-model", "lora-a", "fake-model")):
+            await clients[count].send(request(chat(stream=True, model=model)))
+            await server.received(count + 1)
         await server.until(lambda: server.engine.running == 2 and server.engine.waiting == 1)
         text = await scrape(server)
         assert value(text, "vllm:num_requests_running") == 2
         assert value(text, "vllm:num_requests_waiting") == 1
         assert 0 < value(text, "vllm:kv_cache_usage_perc") < 1
         assert 'running_lora_adapters="lora-a"' in text
-        await server.configure(faults=())
         server.release()
         for client in clients:
             await client.answer("POST")
@@ -88,6 +94,4 @@ async def test_other_servers_words_and_chosen_numbers() -> None:
 
 def request(body: dict[str, Any]) -> bytes:
     """Return a chat request."""
-    from mirrorgate.testing.clients import request_bytes
-
     return request_bytes("POST", CHAT, (), body)

@@ -46,6 +46,7 @@ class Exchange:
         self._complete = False
         self._more = asyncio.Event()
         self._asked = False
+        self._taken = False
         self._chunked = False
         self._loop = asyncio.get_running_loop()
 
@@ -76,7 +77,10 @@ class Exchange:
         return data
 
     async def body(self) -> bytes:
-        """Return the whole body; the record keeps it."""
+        """Return the whole body; the record keeps it, and asking again gives it again."""
+        if self._taken:
+            return self.received.body
+        self._taken = True
         body = bytearray()
         wanted = int(self.received.header("content-length") or 0) if self.upgrading else None
         while (wanted is None or len(body) < wanted) and (piece := await self.read()):

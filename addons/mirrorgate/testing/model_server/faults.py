@@ -21,7 +21,8 @@ class FaultKind(enum.StrEnum):
     """A second request on a connection gets no answer but the connection's end: the race of keep-alive."""
     RESET_BEFORE_HEADERS = "reset_before_headers"
     NO_READ = "no_read"
-    """The body is never read and nothing is answered."""
+    """The body is not read and nothing is answered, until `FakeModelServer.release`; that the client leaves is not
+    noticed while more of a body waits."""
     EARLY_RESPONSE = "early_response"
     """`status` is answered before the body is read, and the rest of the body is still taken."""
     HANG_BEFORE_HEADERS = "hang_before_headers"

@@ -17,6 +17,7 @@ from .delivery import Delivery
 from .engine import Engine
 from .exchange import Exchange
 from .faults import Fault, FaultError, FaultKind
+from .gate import Gate
 from .metrics import Metrics
 from .received import Ending, Received, uvicorn_line
 
@@ -45,13 +46,14 @@ class FakeModelServer:
         log: Callable[[str], None] | None = None,
     ) -> None:
         self._behaviour = behaviour or Behaviour()
+        self._changed = asyncio.Event()
         self.host = host
         self.port = port
         """The port that it listens on; until it is started, the one asked for, 0 for any."""
         self.requests: list[Received] = []
         self.log_lines: list[str] = []
         """Lines in uvicorn's format, one for each answer."""
-        self.engine = Engine(lambda: self._behaviour)
+        self.engine = Engine(lambda: self._behaviour, self._notify)
         self.connections: set[Connection] = set()
         """Those that are open."""
         self.connections_made = 0
@@ -62,8 +64,7 @@ class FakeModelServer:
         self._rng = random.Random(self._behaviour.seed)
         self._met: dict[Fault, int] = {}
         self._numbered = 0
-        self._gate = asyncio.Event()
-        self._changed = asyncio.Event()
+        self._gate = Gate(self._notify)
         self._server: asyncio.Server | None = None
 
     @property
@@ -112,11 +113,15 @@ class FakeModelServer:
 
     def release(self) -> None:
         """Let everything go on that hangs on purpose now."""
-        self._gate.set()
-        self._gate = asyncio.Event()
+        self._gate.release()
+
+    @property
+    def hanging(self) -> int:
+        """How many requests hang on purpose."""
+        return self._gate.waiting
 
     async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
-        """Wait until the condition holds, looked at whenever a request arrives, is answered or ends.
+        """Wait until the condition holds, looked at whenever a request arrives, runs, hangs, is answered or ends.
 
         Raises `TimeoutError`.
         """
@@ -137,6 +142,7 @@ class FakeModelServer:
             "requests": self._numbered,
             "running": self.engine.running,
             "waiting": self.engine.waiting,
+            "hanging": self.hanging,
             "kv_cache_usage": self.engine.kv_cache_usage,
             "connections": len(self.connections),
             "faults": [fault.kind for fault in behaviour.faults],
