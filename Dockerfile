@@ -21,10 +21,11 @@ ENV PATH=/opt/mirrorgate/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 WORKDIR /opt/mirrorgate
 USER 10001:10001
-# 8080: the listener on port 80 of the quickstart, moved up by gateway_port_offset; 9901: admin.
+# 8080: the quickstart's listener; 9901: admin. For Gateways on ports below 1024 add `--port-offset 8000` wherever the
+# runtime does not let an unprivileged user bind them (Docker does).
 EXPOSE 8080 9901
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9901/ready', timeout=2)"]
 # What follows the image's name is added: manifests (`docker run ... mirrorgate /config`), or options that override these.
-ENTRYPOINT ["mirrorgate", "run", "--bind", "0.0.0.0", "--port-offset", "8000", "--admin", "0.0.0.0:9901"]
+ENTRYPOINT ["mirrorgate", "run", "--bind", "0.0.0.0", "--admin", "0.0.0.0:9901"]

@@ -47,3 +47,10 @@ def test_beside_the_addon_lies_one_package() -> None:
     """mitmproxy puts `addons/` on the path: a module there could shadow the standard library's."""
     found = {path.name for path in (ROOT / "addons").iterdir() if not path.name.startswith((".", "__"))}
     assert found <= {"gateway.py", "mirrorgate"}
+
+
+def test_the_quickstart_is_part_of_the_package() -> None:
+    """A wheel carries the manifests that the checkout keeps in `config/`."""
+    packaged = ROOT / "addons" / "mirrorgate" / "quickstart"
+    assert packaged.resolve() == ROOT / "config" / "quickstart"
+    assert list(packaged.glob("*.yaml"))

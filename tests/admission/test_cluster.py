@@ -169,7 +169,7 @@ def test_an_endpoint_has_one_connection_whatever_the_limit_is() -> None:
     assert calls.request(B, "r2") == [Open(B)]
     assert calls.opened(A, "c1") == [Assign("r1", "c1")]
     assert calls.request(A, "r3") == []
-    assert calls.counters.connection_overflow == 1
+    assert calls.counters.connection_overflow == 3
 
 
 def test_new_limits_open_what_was_denied() -> None:

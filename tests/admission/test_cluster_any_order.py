@@ -1,7 +1,6 @@
 """The accounting of a cluster in any order of events, against books of its own that only know the rules."""
 
 from collections import Counter
-from collections.abc import Callable
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -210,5 +209,5 @@ class AnyOrder(RuleBasedStateMachine):
                 self.settle(name, self.cluster.opened(name, f"{name}{self.dialled}"))
 
 
-TestAnyOrder: Callable[[], object] = AnyOrder.TestCase
+TestAnyOrder = AnyOrder.TestCase
 AnyOrder.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

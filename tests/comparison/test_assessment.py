@@ -3,6 +3,7 @@ import random
 from typing import Any
 
 import pytest
+
 from mirrorgate.comparison.assessment import assess, is_empty, is_refusal, is_repetitive
 from mirrorgate.inference.apis import Api
 from mirrorgate.inference.completions import Broken, Choice, Completion, Shape, ToolCall, Usage

@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.comparison.differences import Span, word_spans
 
 

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from mirrorgate.comparison.logprobs import compare_tokens, first_token_divergence
 from mirrorgate.inference.completions import Token
 

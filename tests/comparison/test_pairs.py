@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.comparison.pairs import Outcome, PairComparison, compare
 from mirrorgate.comparison.policy import ComparisonPolicy
 from mirrorgate.inference.apis import Api
@@ -79,12 +80,16 @@ def test_failures_have_a_side(primary: Completion, candidate: Completion, outcom
 
 def test_tool_calls_are_compared_by_their_arguments() -> None:
     """Another form is the same call, another argument is not, a missing call is a difference."""
+
     def calls(arguments: str) -> Completion:
         call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
         return chat("", "tool_calls", message={"tool_calls": [call]})
 
     assert pair(calls('{"a":1}'), calls('{ "a": 1 }')).outcome is Outcome.SAME
-    assert pair(calls('{"a":1,"b":2,"c":3,"d":4,"e":5}'), calls('{"a":1,"b":2,"c":3,"d":4,"e":6}')).outcome is Outcome.SIMILAR
+    assert (
+        pair(calls('{"a":1,"b":2,"c":3,"d":4,"e":5}'), calls('{"a":1,"b":2,"c":3,"d":4,"e":6}')).outcome
+        is Outcome.SIMILAR
+    )
     different = pair(calls('{"a":1}'), chat("I would call f."))
     assert different.outcome is Outcome.DIFFERENT
     assert different.calls is not None
@@ -101,6 +106,7 @@ def test_json_answers_are_compared_by_structure_where_json_was_asked_for() -> No
 
 def test_embeddings_by_cosine() -> None:
     """The angle decides."""
+
     def vectors(*numbers: float) -> Completion:
         return other({"data": [{"embedding": list(numbers)}]}, api=Api.EMBEDDINGS)
 

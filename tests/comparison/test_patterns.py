@@ -5,12 +5,21 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.comparison.patterns import worst_cost
 
 
 @pytest.mark.parametrize(
     "pattern",
-    [r"^\d{4}-\d{2}-\d{2}$", r"^[A-Z]{2,5}$", r"^[a-z]+@[a-z]+\.[a-z]+$", r"^https?://.+", r"^(\d{3}-)?\d{4}$", "^a$", ""],
+    [
+        r"^\d{4}-\d{2}-\d{2}$",
+        r"^[A-Z]{2,5}$",
+        r"^[a-z]+@[a-z]+\.[a-z]+$",
+        r"^https?://.+",
+        r"^(\d{3}-)?\d{4}$",
+        "^a$",
+        "",
+    ],
 )
 def test_everyday_patterns_are_cheap(pattern: str) -> None:
     """What schemas of tools hold may be judged for texts of a usual length."""

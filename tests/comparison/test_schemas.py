@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mirrorgate.comparison.schemas import SchemaCheck, schema_check
 
 CITY = {
@@ -89,10 +90,16 @@ def test_compiled_schemas_are_kept() -> None:
 
 
 _schema = st.recursive(
-    st.booleans() | st.dictionaries(st.sampled_from(["type", "enum", "minimum", "pattern"]), st.text(max_size=3) | st.none()),
+    st.booleans()
+    | st.dictionaries(st.sampled_from(["type", "enum", "minimum", "pattern"]), st.text(max_size=3) | st.none()),
     lambda inner: st.dictionaries(
-        st.sampled_from(["properties", "items", "allOf", "not", "$ref", "$id", "$schema", "prefixItems", "if", "contains"]),
-        inner | st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2) | st.text(max_size=4),
+        st.sampled_from(
+            ["properties", "items", "allOf", "not", "$ref", "$id", "$schema", "prefixItems", "if", "contains"]
+        ),
+        inner
+        | st.lists(inner, max_size=2)
+        | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+        | st.text(max_size=4),
         max_size=3,
     ),
     max_leaves=6,

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.comparison.policy import IGNORED_PATHS
 from mirrorgate.comparison.structure import Change, Difference, IgnoredPaths, compare_structure
 

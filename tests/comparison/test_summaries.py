@@ -1,6 +1,7 @@
 import json
 
 import msgspec
+
 from mirrorgate.comparison.pairs import compare
 from mirrorgate.comparison.policy import ComparisonPolicy
 from mirrorgate.comparison.summaries import details_of, numbers_of, summary_of
@@ -47,6 +48,7 @@ def test_numbers_hold_no_content() -> None:
 
 def test_details_are_short() -> None:
     """Long values are cut and containers counted."""
+
     def body(value: object) -> Completion:
         return assemble(None, 200, "application/json", None, [json.dumps(value).encode()], [0.0], 0.0)
 

@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.comparison.texts import first_divergence, normalised, similarity
 
 

@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+
 from mirrorgate.comparison.structure import Change, Difference, IgnoredPaths
 from mirrorgate.comparison.tool_calls import check_calls, compare_calls, declared_schemas, looks_unparsed
 from mirrorgate.inference.completions import Choice, ToolCall

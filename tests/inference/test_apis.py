@@ -1,4 +1,5 @@
 import pytest
+
 from mirrorgate.inference.apis import Api, api_of
 
 

@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import json
 import zlib
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.inference.apis import Api
 from mirrorgate.inference.assembling import assemble, percentile
 from mirrorgate.inference.completions import ApiError, Broken, Choice, Completion, Shape, ToolCall, Usage
@@ -133,6 +135,7 @@ def test_how_the_exchange_ended_counts_first() -> None:
 
 def test_tool_calls_come_in_fragments() -> None:
     """Fragments are joined by index; a repeated name counts once; calls of a choice may interleave."""
+
     def call(index: int, name: str, arguments: str, id: str = "") -> dict[str, Any]:
         return {"index": index, "id": id, "function": {"name": name, "arguments": arguments}}
 
@@ -197,9 +200,7 @@ def test_responses_stream_and_whole_agree() -> None:
         api=Api.RESPONSES,
     )
     body = whole(json.dumps(response).encode(), Api.RESPONSES)
-    assert deltas.choices == body.choices == (
-        Choice(0, "Hi", "hm", "", (ToolCall("c", "f", "{}"),), "tool_calls"),
-    )
+    assert deltas.choices == body.choices == (Choice(0, "Hi", "hm", "", (ToolCall("c", "f", "{}"),), "tool_calls"),)
     assert deltas.usage == body.usage == Usage(1, 2, None, 1)
     assert deltas.ok
     assert body.ok
@@ -242,8 +243,8 @@ def test_messages_stream_and_whole_agree() -> None:
     ]
     streamed = stream(*(event(piece, piece["type"]) for piece in pieces), api=Api.MESSAGES)
     body = whole(json.dumps(message).encode(), Api.MESSAGES)
-    assert streamed.choices == body.choices == (
-        Choice(0, "Hi", "hm", "", (ToolCall("t", "f", '{"x":1}'),), "tool_calls"),
+    assert (
+        streamed.choices == body.choices == (Choice(0, "Hi", "hm", "", (ToolCall("t", "f", '{"x":1}'),), "tool_calls"),)
     )
     assert streamed.usage == body.usage == Usage(3, 4)
     assert streamed.ok
@@ -324,7 +325,7 @@ def test_any_cut_of_a_stream_assembles_to_the_same_completion(cuts: list[int]) -
     """Where the network splits a stream changes its times only."""
     body = b"".join(VLLM_STREAM)
     places = sorted({0, len(body), *(cut % len(body) for cut in cuts)})
-    pieces = [body[start:end] for start, end in zip(places, places[1:], strict=False)]
+    pieces = [body[start:end] for start, end in itertools.pairwise(places)]
     answer = assemble(Api.CHAT, 200, SSE, None, pieces, [0.0] * len(pieces), 0.0)
     expected = stream(*VLLM_STREAM)
     assert (answer.choices, answer.usage, answer.broken) == (expected.choices, expected.usage, expected.broken)
@@ -332,14 +333,36 @@ def test_any_cut_of_a_stream_assembles_to_the_same_completion(cuts: list[int]) -
 
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["choices", "delta", "message", "index", "content", "tool_calls", "function", "arguments", "name", "logprobs"]
-            + ["type", "usage", "error", "output", "response", "text", "data", "embedding", "finish_reason", "token"]
-        ),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "delta",
+                    "message",
+                    "index",
+                    "content",
+                    "tool_calls",
+                    "function",
+                    "arguments",
+                    "name",
+                    "logprobs",
+                    "type",
+                    "usage",
+                    "error",
+                    "output",
+                    "response",
+                    "text",
+                    "data",
+                    "embedding",
+                    "finish_reason",
+                    "token",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=12,
 )
@@ -353,7 +376,9 @@ def test_any_json_assembles(value: Any, api: Api, streamed: bool, status: int) -
     assert assemble(api, status, SSE if streamed else "application/json", None, [body], [1.0], 0.0).status == status
 
 
-@given(st.binary(max_size=100), st.sampled_from(["gzip", "deflate", "br", ""]), st.sampled_from([SSE, "", "text/plain"]))
+@given(
+    st.binary(max_size=100), st.sampled_from(["gzip", "deflate", "br", ""]), st.sampled_from([SSE, "", "text/plain"])
+)
 def test_any_bytes_assemble(body: bytes, encoding: str, media: str) -> None:
     """No body raises, whatever it says about itself."""
     assert assemble(Api.CHAT, 200, media, encoding, [body], [1.0], 0.0).status == 200

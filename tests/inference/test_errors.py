@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from mirrorgate.inference.errors import error_type, openai_error
 
 

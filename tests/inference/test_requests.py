@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mirrorgate.inference.apis import Api
 from mirrorgate.inference.requests import BadRequest, InferenceRequest, NotInference, Tool, parse_request
 

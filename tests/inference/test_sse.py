@@ -1,6 +1,9 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.inference.sse import Event, EventDecoder
 
 
@@ -47,7 +50,9 @@ def test_an_oversized_event_is_dropped_and_counted() -> None:
 
 
 _streams = st.lists(
-    st.sampled_from([b"data: a", b"data:", b"data", b"event: e", b"id: 1", b": c", b"\n", b"\r", b"\r\n", b"\xef\xbb\xbf"])
+    st.sampled_from(
+        [b"data: a", b"data:", b"data", b"event: e", b"id: 1", b": c", b"\n", b"\r", b"\r\n", b"\xef\xbb\xbf"]
+    )
     | st.binary(max_size=4),
     max_size=30,
 ).map(b"".join)
@@ -55,7 +60,7 @@ _streams = st.lists(
 
 def pieces_of(stream: bytes, cuts: list[int]) -> list[bytes]:
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    return [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [stream[a:b] for a, b in itertools.pairwise(places)]
 
 
 @given(_streams, st.lists(st.integers(0, 1000), max_size=20))

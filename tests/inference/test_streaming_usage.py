@@ -3,6 +3,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mirrorgate.inference.completions import Usage
 from mirrorgate.inference.streaming_usage import Tail, usage_of
 
@@ -11,7 +12,10 @@ from mirrorgate.inference.streaming_usage import Tail, usage_of
     ("tail", "usage"),
     [
         (b'"usage":{"prompt_tokens":37,"total_tokens":43,"completion_tokens":6}}\n\ndata: [DONE]\n\n', Usage(37, 6)),
-        (b'"usage":{"prompt_tokens":1,"completion_tokens":1}}"usage": {"prompt_tokens":2,"completion_tokens":3}', Usage(2, 3)),
+        (
+            b'"usage":{"prompt_tokens":1,"completion_tokens":1}}"usage": {"prompt_tokens":2,"completion_tokens":3}',
+            Usage(2, 3),
+        ),
         (b'{"usage":{"prompt_tokens":2,"completion_tokens":3}}\n\n{"usage":null}', Usage(2, 3)),
         (b'"usage":{"output_tokens":9}', Usage(None, 9)),
         (

@@ -1,4 +1,5 @@
 import pytest
+
 from mirrorgate.inference.surrogates import repaired
 
 

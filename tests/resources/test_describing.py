@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from mirrorgate.resources.describing import REDACTED, to_document
+from mirrorgate.resources.inference_pool import InferencePool
 from mirrorgate.resources.loading import Loaded
 from mirrorgate.resources.objects import Resource
 
@@ -48,6 +49,9 @@ def test_what_is_shown_can_be_loaded_again(declare: Declare) -> None:
     other = "spec: {selector: {app: a}, targetPortNumber: 8, extensionRef: {kind: Other, name: e}}"
     shown = to_document(only(declare("InferencePool", other, pool.api_version)))
     assert "portNumber" not in json.dumps(shown)
+    assert isinstance(pool, InferencePool)
+    bare = pool.model_copy(update={"spec": pool.spec.model_copy(update={"endpoint_picker_ref": None})})
+    assert to_document(bare)["spec"] == {"selector": {"app": "a"}, "targetPortNumber": 8}
 
 
 def test_a_v1_pool_is_shown_as_v1(declare: Declare) -> None:

@@ -105,3 +105,14 @@ def test_equality_leaves_the_place_out(declare: Declare) -> None:
 def test_label_selectors(selector: dict[str, object], labels: dict[str, str], expected: bool) -> None:
     """Labels and expressions must all hold."""
     assert LabelSelector.model_validate(selector).matches(labels) is expected
+
+
+def test_an_operator_that_does_not_exist_is_an_error(faults: Faults) -> None:
+    """A selector with it would select by accident."""
+    selector = "{matchExpressions: [{key: a, operator: Has}]}"
+    body = (
+        "spec: {gatewayClassName: c, listeners: [{name: a, port: 1, protocol: HTTP, "
+        f"allowedRoutes: {{namespaces: {{from: Selector, selector: {selector}}}}}}}]}}"
+    )
+    path = "spec.listeners[0].allowedRoutes.namespaces.selector.matchExpressions[0].operator"
+    assert list(faults("Gateway", body)) == [path]

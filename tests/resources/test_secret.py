@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mirrorgate.resources.loading import Loaded
+from mirrorgate.resources.objects import LooseMeta
+from mirrorgate.resources.secret import Secret
 
 Declare = Callable[..., Loaded]
 
@@ -43,3 +45,9 @@ def test_content_must_be_base64(declare: Declare) -> None:
     assert (problem.path, problem.message) == ("Secret default/x: data.a", "must be text in base64")
     (problem,) = declare("Secret", "data: {a: 3}").problems
     assert problem.path == "Secret default/x: data.a"
+
+
+def test_code_gives_bytes() -> None:
+    """They are taken as they are."""
+    metadata = LooseMeta(name="x")
+    assert Secret(api_version="v1", kind="Secret", metadata=metadata, data={"a": b"\xff"}).value("a") == b"\xff"

@@ -74,6 +74,12 @@ def test_values_are_shown_as_a_manifest_has_them(value: object, text: str) -> No
             ("must be a number, not '.nan'", ""),
         ),
         (
+            "ShadowPolicy",
+            "spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: r}], "
+            "guardrails: [{name: g, margin: 1.0e999}]}",
+            ("must be a finite number", ""),
+        ),
+        (
             "HTTPRoute",
             ROUTE.format("name: ''"),
             ("must have at least 1 character, not 0", ""),

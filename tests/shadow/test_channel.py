@@ -244,7 +244,7 @@ async def test_an_upload_that_cannot_be_followed_is_given_up(new: Any, bench: An
         handle.finish(new.finished("a"))
     finally:
         os.kill(pid, signal.SIGCONT)
-    await mirror.until(lambda: bool(mirror.of(LegFinished)))
+    await mirror.until(lambda: bool(mirror.of(ShadowDropped)))
     assert [(drop.reason, drop.sent) for drop in mirror.of(ShadowDropped)] == [("aborted", True)]
 
 

@@ -25,6 +25,8 @@ def test_the_environment_is_inherited_and_the_root_comes_first() -> None:
         "PYTHONPATH": os.pathsep.join(["/root-of-it", "/x"]),
     }
     assert command.environment({}) == {"PYTHONPATH": "/root-of-it"}
+    installed = ChildCommand(root=Path("/venv/lib/python3.13/site-packages"))
+    assert installed.environment({"PYTHONPATH": "/x"}) == {"PYTHONPATH": "/x"}
 
 
 def test_only_the_socket_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

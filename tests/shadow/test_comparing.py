@@ -39,7 +39,7 @@ def pair_of(new: Any, primary: bytes, candidate: Answer, policy: bytes = b"{}", 
     started = new.started(
         "a", [new.target(8001, policy=policy, model="next")], body=body, path=f"/v1/chat/completions?q={SECRET}"
     )
-    return Pair(started, new.finished("a", primary, **finished), 0, candidate)
+    return Pair(7, started, new.finished("a", primary, **finished), 0, candidate)
 
 
 def judged(pair: Pair) -> tuple[Judged, dict[str, Any]]:
@@ -55,6 +55,7 @@ def test_a_pair_of_completions(new: Any) -> None:
     result, record = judged(pair)
     assert result.compared.outcome == result.settled.outcome == record["outcome"] == "similar"
     assert record["schema"] == SCHEMA
+    assert record["sequence"] == result.settled.sequence == 7
     assert record["summary"] == result.compared.summary
     assert "\n" not in result.compared.summary
     assert record["time"] == "2027-01-15T08:00:00.000+00:00"
@@ -75,7 +76,7 @@ def test_a_pair_of_completions(new: Any) -> None:
     "answer",
     [
         b'{"choices": [{"index": 0, "message": {"content": "zanzibar", "tool_calls": [{"id": "1", "type": "function", '
-        b'"function": {"name": "zanzibar", "arguments": "{\\"zanzibar\\": 1}"}}]}, "finish_reason": "zanzibar is it"}]}',
+        b'"function": {"name": "zanzibar", "arguments": "{\\"zanzibar\\": 1}"}}]}, "finish_reason": "is zanzibar"}]}',
         b'{"error": {"message": "your prompt zanzibar is bad", "type": "zanzibar kind", "code": 400}}',
         b'{"zanzibar": "zanzibar"}',
         b"zanzibar",
@@ -87,8 +88,8 @@ def test_without_content_nothing_that_was_said_is_stored(new: Any, answer: bytes
     for status in (b"200", b"400"):
         raw = (head % len(answer)).replace(b"200", status) + answer
         pair = pair_of(new, new.chat(f"it is {SECRET}"), answer_of(raw))
-        result, record = judged(pair)
-        assert SECRET not in json.dumps(record).replace("finish zanzibar is it", "")
+        _, record = judged(pair)
+        assert SECRET not in json.dumps(record)
         assert "a@b.org" not in json.dumps(record)
         assert len(record["request"]["hash"]) == 32
 
@@ -142,7 +143,7 @@ def test_the_control_is_compared_with_the_primary(new: Any) -> None:
     """The noise floor stands beside the comparison."""
     pair = pair_of(new, new.chat("one two"), answer_of(new.chat("three")))
     control = new.target(8002, leg=Leg.CONTROL, cluster="primary")
-    pair = Pair(pair.started, pair.finished, 0, pair.answer, control, answer_of(new.chat("one two")))
+    pair = Pair(8, pair.started, pair.finished, 0, pair.answer, control, answer_of(new.chat("one two")))
     _, record = judged(pair)
     assert record["control_comparison"]["exact"] is True
     assert record["control"]["endpoint"] == "127.0.0.1:8002"

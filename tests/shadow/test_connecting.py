@@ -58,12 +58,15 @@ async def test_a_kept_connection_that_the_server_ends_is_forgotten(
             await reader.read()
 
     connection = await connected(pool, serve, handler)
+    closed = asyncio.Event()
+    forget = connection._on_closed
+    connection._on_closed = lambda gone: (forget(gone), closed.set())  # type: ignore[func-returns-value]
     pool.give(connection)
     end.set()
     async with asyncio.timeout(10):
-        while pool.idle:
-            await asyncio.sleep(0.001)
+        await closed.wait()
     assert connection.closed
+    assert pool.idle == 0
     assert pool.reuse("127.0.0.1", connection.key[1]) is None
 
 

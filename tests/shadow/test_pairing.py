@@ -42,6 +42,7 @@ def test_each_candidate_makes_a_pair_as_soon_as_it_can(new: Any) -> None:
     assert "a" in book
     (second,) = book.answer("a", 0, Answer())
     assert second.index == 0
+    assert first.sequence == second.sequence == 1
     assert "a" not in book
 
 

@@ -47,7 +47,7 @@ class Recorder:
             raise RuntimeError("a bug")
         self.pairs.append(pair)
         id, cluster = pair.started.id, pair.target.cluster
-        return Judged(Compared(id, cluster, "same", 1.0, "", b"{}"), Settled(id, cluster, "same", id))
+        return Judged(Compared(id, cluster, "same", 1.0, "", b"{}"), Settled(pair.sequence, id, cluster, "same", id))
 
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         self.committed += [(cluster, each.id) for each in settled]

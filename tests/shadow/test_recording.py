@@ -1,9 +1,14 @@
 """A record is built from what the policy allows."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from mirrorgate.shadow.answering import AnswerReader
+from mirrorgate.shadow.comparing import Comparer
+from mirrorgate.shadow.pairing import Pair
 from mirrorgate.shadow.policy import ContentPolicy, Journal, Policy
 from mirrorgate.shadow.recording import Content
 
@@ -46,3 +51,23 @@ def test_redaction_reaches_bodies_that_hide_behind_escapes() -> None:
     redacted = content(ContentPolicy.REDACTED)
     assert redacted.body(b'{"m": "a\\u0040b.org"}') == {"m": "[EMAIL]"}
     assert redacted.body(b"mail a@b.org") == "mail [EMAIL]"
+
+
+def test_the_documentation_names_every_field(new: Any) -> None:
+    """A field that is added to the record is added to docs/journal.md."""
+    reader = AnswerReader("POST")
+    reader.feed(new.chat("hi"), 1.0)
+    target = new.target(1, policy=b'{"journal": {"content": "full"}}')
+    pair = Pair(
+        1, new.started("a", [target]), new.finished("a", new.chat("ho")), 0, reader.answer, target, reader.answer
+    )
+    record = json.loads(Comparer(lambda: 1.0).judge(pair).compared.record)
+    text = (Path(__file__).parents[2] / "docs" / "journal.md").read_text()
+    names = {*record, *record["request"], *record["candidate"], *record["candidate"]["choices"][0]}
+    names |= {
+        *record["comparison"],
+        *record["comparison"]["candidate"],
+        *record["policy"],
+        *record["candidate"]["usage"],
+    }
+    assert sorted(name for name in names if f"`{name}`" not in text) == []

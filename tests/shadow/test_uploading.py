@@ -2,6 +2,7 @@
 
 import asyncio
 
+from mirrorgate.shadow.holding import Holding
 from mirrorgate.shadow.uploading import Upload
 
 
@@ -45,3 +46,27 @@ async def test_the_whole_body_is_gathered_at_the_end() -> None:
         upload.end()
         assert await task == b"abcd"
     assert await Upload(b"given").whole() == b"given"
+
+
+async def test_what_waits_is_counted_and_given_back() -> None:
+    """Pieces count until they are sent, gathered ones until the leg is over; memory that is short refuses."""
+    holding = Holding(10)
+    upload = Upload(None, holding=holding)
+    assert upload.push(b"123456")
+    assert not upload.push(b"123456")
+    assert holding.held == 6
+    upload.end()
+    assert await upload.whole() == b"123456"
+    assert holding.held == 6
+    upload.close()
+    upload.close()
+    assert holding.held == 0
+    streamed = Upload(None, holding=holding)
+    assert streamed.push(b"abc")
+    assert streamed.push(b"de")
+    pieces = streamed.pieces()
+    assert [await anext(pieces), await anext(pieces)] == [b"abc", b"de"]
+    assert holding.held == 2
+    streamed.close()
+    await pieces.aclose()
+    assert holding.held == 0

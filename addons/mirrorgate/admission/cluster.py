@@ -73,7 +73,8 @@ class Counters:
     connections_opened: int = 0
     connect_failed: int = 0
     connection_overflow: int = 0
-    """Attempts to connect that a limit stopped; also rises while requests queue and later succeed."""
+    """Attempts to connect over a limit. It rises while requests queue and later succeed, too, and with an endpoint's
+    first connection, which is opened all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +272,11 @@ class Cluster[W: Hashable, C: Hashable]:
     def _connect(self, endpoint: str, state: _Endpoint[W, C]) -> list[Action[W, C]]:
         if len(state.queue) <= state.connecting:
             return []
-        within = self.connections < self.limits.connections
-        if state.connections and not (within and state.connections < self.limits.per_endpoint_connections):
+        limits = self.limits
+        if self.connections >= limits.connections or state.connections >= limits.per_endpoint_connections:
             self.counters.connection_overflow += 1
-            return []
+            if state.connections:
+                return []
         state.connecting += 1
         state.connections += 1
         self.connections += 1

@@ -69,11 +69,10 @@ def _growth_optimal(share: float, gain: float, highest: float) -> float:
     """Return the bet that makes the wealth grow fastest when differences of +1 and -1 are equally likely.
 
     `share` is how many differ at all, `gain` the expected gain of a unit bet. To first order in the gain the
-    optimality condition is `(1 - share) * gain * (1 - bet**2) = share * bet`, a quadratic equation in the bet. For
+    optimality condition is `gain * (1 - (1 - share) * bet**2) = share * bet`, a quadratic equation in the bet. For
     differences between -1 and 1 it is taken with their second moment as the share, which bets on the safe side.
     """
     if gain <= 0.0:
         return 0.0
-    rate = 2.0 * gain * (1.0 - share)
     # The form of the root that does not cancel: the gain may be tiny.
-    return min(highest, rate / (share + math.sqrt(share * share + rate * rate)))
+    return min(highest, 2.0 * gain / (share + math.sqrt(share * share + 4.0 * gain * gain * (1.0 - share))))

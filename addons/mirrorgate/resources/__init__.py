@@ -7,6 +7,8 @@ alone, such as the endpoints that a Service selects.
 Here does not belong what the objects mean for a request (`routing`), where their texts come from (`sources`), nor
 anything that opens a file, asks a clock or logs: the package takes texts and mappings, and returns values.
 
-Read in this order: `places` and `shapes` (what every object is made of), one module for each kind, `kinds` (which
-apiVersion and kind is which class), `manifest` (YAML with lines), `loading` (the way in), `inventory` (the result).
+Read in this order: `places`, `shapes`, `scalars` and `objects` (what every object is made of), one module for each
+kind, `kinds` (which apiVersion and kind is which class), `manifest` with `manifest_builder` and `plain_scalar` (YAML
+with lines), `loading` (the way in) and `wording` (how its problems read), `inventory` (the result), `endpoints` (what
+references lead to) and `describing` (the way out).
 """

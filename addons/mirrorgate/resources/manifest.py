@@ -70,7 +70,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, start: int, file: str) -> 
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         position = getattr(error, "position", 0)
-        offset = start + len(text[start:].encode()[:position].decode(errors="ignore"))
+        offset = start + len(text[start:].encode(errors="surrogatepass")[:position].decode(errors="ignore"))
         return Problem(
             "holds a character that YAML does not allow",
             file,

@@ -118,5 +118,5 @@ def _holds(requirement: LabelSelectorRequirement, labels: dict[str, str]) -> boo
             return value is None or value not in requirement.values
         case "Exists":
             return value is not None
-        case "DoesNotExist":
+        case _:  # DoesNotExist
             return value is None

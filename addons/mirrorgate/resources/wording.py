@@ -128,14 +128,12 @@ def _quoting(kind: str, given: object) -> str:
 
 def _known_fields(model: type[BaseModel], steps: tuple[Step, ...]) -> str:
     """Return a hint with the field that is meant, or with those that are known there."""
-    shape: type[BaseModel] | None = model
+    shape: type[BaseModel] = model
     for step in steps[:-1]:
-        if isinstance(step, str) and shape is not None:
-            found = next((field for name, field in shape.model_fields.items() if (field.alias or name) == step), None)
-            shape = _shape_in(found.annotation) if found is not None else None
-    if shape is None:
-        return ""
-    names = [field.alias or name for name, field in shape.model_fields.items()]
+        if isinstance(step, str):
+            inner = [_shape_in(field.annotation) for field in shape.model_fields.values() if field.alias == step]
+            shape = next(filter(None, inner), shape)
+    names = [str(field.alias) for field in shape.model_fields.values()]
     near = _nearest(str(steps[-1]), names)
     return f"did you mean {near}?" if near else f"known here: {', '.join(sorted(names))}"
 
@@ -144,11 +142,7 @@ def _shape_in(annotation: object) -> type[BaseModel] | None:
     """Return the shape inside `X | None`, `tuple[X, ...]`, `dict[str, X]` and their like."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    for argument in get_args(annotation):
-        found = _shape_in(argument)
-        if found is not None:
-            return found
-    return None
+    return next(filter(None, map(_shape_in, get_args(annotation))), None)
 
 
 def _nearest(word: str, known: list[str]) -> str:

@@ -33,8 +33,14 @@ class ChildCommand:
     root: Path = PACKAGE_ROOT
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """Return the child's environment: the proxy's, with the package's root in front of PYTHONPATH."""
+        """Return the child's environment: the proxy's, with the package's root in front of PYTHONPATH.
+
+        A package that is installed is found without it, and with it every package beside ours would come before the
+        standard library.
+        """
         environment = dict(inherited)
+        if self.root.name in ("site-packages", "dist-packages"):
+            return environment
         parts = [str(self.root), *filter(None, [inherited.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(parts)
         return environment

@@ -6,6 +6,7 @@ The one place that calls `inference` and `comparison` for both answers. It runs 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import secrets
@@ -27,7 +28,7 @@ from .journal import Journal
 from .judging import Judged, PairSink, Settled
 from .pairing import Pair
 from .policy import Policy, policy_of
-from .recording import Content, LegView, RecordParts, record_of
+from .recording import Content, LegView, RecordParts, closed_word, record_of
 
 __all__ = ["Comparer", "NoEvidence", "candidate_completion", "primary_completion"]
 
@@ -123,7 +124,7 @@ class Comparer:
             record=self._recorded(parts, policy),
         )
         score = self._sink.score(pair, comparison, control)
-        return Judged(compared, Settled(started.id, target.cluster, compared.outcome, score))
+        return Judged(compared, Settled(pair.sequence, started.id, target.cluster, compared.outcome, score))
 
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         return self._sink.commit(cluster, settled)
@@ -155,16 +156,18 @@ class Comparer:
 
 def primary_completion(api: Api | None, finished: ExchangeFinished) -> Completion:
     """Assemble the primary's answer; its times count from the moment at which its request was written."""
-    return assemble(
-        api,
-        finished.status,
-        _field(finished.headers, b"content-type"),
-        _field(finished.headers, b"content-encoding"),
-        finished.chunks,
-        finished.times,
-        finished.upstream_started,
-        outcome=finished.outcome,
-        truncated=finished.truncated,
+    return _worded(
+        assemble(
+            api,
+            finished.status,
+            _field(finished.headers, b"content-type"),
+            _field(finished.headers, b"content-encoding"),
+            finished.chunks,
+            finished.times,
+            finished.upstream_started,
+            outcome=finished.outcome,
+            truncated=finished.truncated,
+        )
     )
 
 
@@ -175,17 +178,29 @@ def candidate_completion(api: Api | None, answer: Answer) -> Completion:
     failure of the candidate's.
     """
     whole = answer.outcome is LegOutcome.TOO_LARGE and not answer.detail
-    return assemble(
-        api,
-        answer.status,
-        _field(answer.headers, b"content-type"),
-        _field(answer.headers, b"content-encoding"),
-        answer.chunks,
-        answer.times,
-        answer.sent,
-        outcome=(LegOutcome.COMPLETE if whole else answer.outcome).value,
-        truncated=whole,
+    return _worded(
+        assemble(
+            api,
+            answer.status,
+            _field(answer.headers, b"content-type"),
+            _field(answer.headers, b"content-encoding"),
+            answer.chunks,
+            answer.times,
+            answer.sent,
+            outcome=(LegOutcome.COMPLETE if whole else answer.outcome).value,
+            truncated=whole,
+        )
     )
+
+
+def _worded(completion: Completion) -> Completion:
+    """Replace finish reasons that are no plain words: they are shown where no content may be."""
+    if all(choice.finish_reason == closed_word(choice.finish_reason) for choice in completion.choices):
+        return completion
+    choices = tuple(
+        dataclasses.replace(choice, finish_reason=closed_word(choice.finish_reason)) for choice in completion.choices
+    )
+    return dataclasses.replace(completion, choices=choices)
 
 
 def _primary_view(completion: Completion, started: ExchangeStarted, finished: ExchangeFinished) -> LegView:

@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         """Detach the reader and say whether the connection may serve another request."""
         reader, self._reader = self._reader, None
         self._answered = None
-        return reader is not None and reader.keep_alive and not self.closed and self._writable.is_set()
+        return reader is not None and reader.done and reader.keep_alive and not self.closed and self._writable.is_set()
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():

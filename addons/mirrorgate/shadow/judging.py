@@ -17,6 +17,8 @@ __all__ = ["Judge", "Judged", "PairSink", "Settled"]
 class Settled:
     """A judged pair as it is committed, in the order of arrival of its cluster. Small: thousands may wait."""
 
+    sequence: int
+    """`Pair.sequence`."""
     id: str
     cluster: str
     outcome: str

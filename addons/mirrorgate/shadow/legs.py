@@ -55,7 +55,7 @@ class Legs:
 
     def begin(self, id: str, index: int, method: str, target: Target, body: bytes | None) -> None:
         """Begin a leg; `body` is `None` when it follows by `push`."""
-        upload = Upload(body, UNSENT_LIMIT if target.model is None else WHOLE_LIMIT)
+        upload = Upload(body, UNSENT_LIMIT if target.model is None else WHOLE_LIMIT, self._holding)
         if body is None:
             self._uploads.setdefault(id, {})[index] = upload
         self._running[target.cluster, target.leg] += 1
@@ -63,7 +63,7 @@ class Legs:
             run_leg(self._pool, self._holding, method, target, upload), name=f"shadow leg {id}/{index}"
         )
         self._tasks[id, index] = task
-        task.add_done_callback(functools.partial(self._ended, id, index, target, self._loop.time()))
+        task.add_done_callback(functools.partial(self._ended, id, index, target, upload, self._loop.time()))
 
     def push(self, id: str, data: bytes) -> None:
         """Pass a piece of an upload on; a leg that is too far behind is cancelled."""
@@ -100,8 +100,11 @@ class Legs:
         if task is not None:
             task.cancel()
 
-    def _ended(self, id: str, index: int, target: Target, began: float, task: asyncio.Task[Answer]) -> None:
+    def _ended(
+        self, id: str, index: int, target: Target, upload: Upload, began: float, task: asyncio.Task[Answer]
+    ) -> None:
         """Report a leg. A callback of its task, because a task that is cancelled before its first step runs nothing."""
+        upload.close()
         self._over(id, index, target)
         if task.cancelled():
             answer = Answer(LegOutcome.CANCELLED, finished=self._loop.time() - began, detail="cancelled")

@@ -23,6 +23,8 @@ PRIMARY_GRACE: Final = 300.0
 class Pair:
     """Both answers to one request, with the control's where one was asked for."""
 
+    sequence: int
+    """The exchange's place in the order of arrival, counted from 1."""
     started: ExchangeStarted
     finished: ExchangeFinished
     index: int
@@ -40,6 +42,7 @@ class Pair:
 class Exchange:
     """One exchange with at least one leg that was sent."""
 
+    sequence: int
     started: ExchangeStarted
     deadline: float
     pending: set[int]
@@ -56,6 +59,7 @@ class ExchangeBook:
 
     def __init__(self) -> None:
         self._exchanges: dict[str, Exchange] = {}
+        self._sequence = 0
 
     def __len__(self) -> int:
         return len(self._exchanges)
@@ -74,8 +78,14 @@ class ExchangeBook:
         candidates = {index for index in legs if targets[index].leg is Leg.CANDIDATE}
         controls = [index for index in legs if targets[index].leg is Leg.CONTROL]
         longest = max(targets[index].timeout for index in legs)
+        self._sequence += 1
         exchange = Exchange(
-            started, now + longest + PRIMARY_GRACE, set(legs), candidates, controls[0] if controls else None
+            self._sequence,
+            started,
+            now + longest + PRIMARY_GRACE,
+            set(legs),
+            candidates,
+            controls[0] if controls else None,
         )
         self._exchanges[started.id] = exchange
         return exchange
@@ -124,6 +134,7 @@ class ExchangeBook:
             exchange.unpaired.discard(index)
             pairs.append(
                 Pair(
+                    exchange.sequence,
                     exchange.started,
                     finished,
                     index,

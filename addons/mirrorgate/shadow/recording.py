@@ -21,7 +21,7 @@ from .pairing import Pair
 from .policy import ContentPolicy, Policy
 from .redacting import Redactor
 
-__all__ = ["SCHEMA", "Content", "LegView", "RecordParts", "record_of"]
+__all__ = ["SCHEMA", "Content", "LegView", "RecordParts", "closed_word", "record_of"]
 
 SCHEMA: Final = "mirrorgate.exchange/v1"
 
@@ -122,6 +122,7 @@ def record_of(parts: RecordParts, policy: Policy, content: Content, run: str) ->
     record: dict[str, Any] = {
         "schema": SCHEMA,
         "run": run,
+        "sequence": parts.pair.sequence,
         "id": started.id,
         "time": datetime.fromtimestamp(started.started, UTC).isoformat(timespec="milliseconds"),
         "started": started.started,
@@ -198,7 +199,7 @@ def _leg(leg: LegView, content: Content) -> dict[str, Any]:
         "e2e": timing.e2e,
         "usage": None if usage is None else msgspec.to_builtins(usage),
         "choices": [_choice(choice, content) for choice in completion.choices],
-        "errors": [{"type": _word(error.type), "code": _word(error.code)} for error in completion.errors],
+        "errors": [{"type": closed_word(error.type), "code": closed_word(error.code)} for error in completion.errors],
         "hash": _hash(completion, content),
     }
     if content.kept:
@@ -214,7 +215,7 @@ def _leg(leg: LegView, content: Content) -> dict[str, Any]:
 def _choice(choice: Choice, content: Content) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "index": choice.index,
-        "finish_reason": _word(choice.finish_reason),
+        "finish_reason": closed_word(choice.finish_reason),
         "characters": len(choice.text),
         "reasoning_characters": len(choice.reasoning),
         "refused": bool(choice.refusal),
@@ -247,7 +248,7 @@ def _hash(completion: Completion, content: Content) -> str:
     return content.hash(completion.content if completion.value is None else repr(completion.value))
 
 
-def _word(text: str | None) -> str | None:
+def closed_word(text: str | None) -> str | None:
     """Return a server's word, such as a finish reason; what is not one short word could be content, and is not kept."""
     if text is None or (len(text) <= 64 and text.replace("_", "").replace("-", "").isalnum() and text.isascii()):
         return text

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
+from .holding import Holding
+
 __all__ = ["UNSENT_LIMIT", "WHOLE_LIMIT", "Upload"]
 
 UNSENT_LIMIT: Final = 8 * 1024 * 1024
@@ -18,9 +20,10 @@ WHOLE_LIMIT: Final = 32 * 1024 * 1024
 class Upload:
     """One consumer's view of a request body. Pieces are shared between legs, never copied."""
 
-    def __init__(self, body: bytes | None, limit: int = UNSENT_LIMIT) -> None:
-        """Begin with the whole `body`, or with `None` for one that follows in pieces."""
+    def __init__(self, body: bytes | None, limit: int = UNSENT_LIMIT, holding: Holding | None = None) -> None:
+        """Begin with the whole `body`, or with `None` for one that follows in pieces, which `holding` counts."""
         self.body = body
+        self._holding = holding if holding is not None else Holding()
         self._limit = limit
         self._pieces: deque[bytes] = deque()
         self._unsent = 0
@@ -39,7 +42,7 @@ class Upload:
 
     def push(self, data: bytes) -> bool:
         """Add a piece; false when the consumer is too far behind to take it."""
-        if self._ended or self._unsent + len(data) > self._limit:
+        if self._ended or self._unsent + len(data) > self._limit or not self._holding.take(len(data)):
             return False
         self._pieces.append(data)
         self._unsent += len(data)
@@ -57,7 +60,7 @@ class Upload:
             while self._pieces:
                 piece = self._pieces.popleft()
                 yield piece
-                self._unsent -= len(piece)
+                self._give(len(piece))
             if self._ended:
                 return
             self._news.clear()
@@ -72,5 +75,15 @@ class Upload:
             await self._news.wait()
         self.body = b"".join(self._pieces)
         self._pieces.clear()
-        self._unsent = 0
         return self.body
+
+    def close(self) -> None:
+        """Let go of what was not sent; nothing is taken afterwards."""
+        self._ended = True
+        self._pieces.clear()
+        self._give(self._unsent)
+
+    def _give(self, size: int) -> None:
+        size = min(size, self._unsent)
+        self._unsent -= size
+        self._holding.give(size)
