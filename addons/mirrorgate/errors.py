@@ -123,9 +123,7 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.UPSTREAM_CLOSED: LocalReply(
         503, "UC", _reset("connection_termination"), _BEFORE_HEADERS + "connection termination"
     ),
-    Refusal.UPSTREAM_PROTOCOL: LocalReply(
-        502, "UPE", _reset("protocol_error"), _BEFORE_HEADERS + "protocol error"
-    ),
+    Refusal.UPSTREAM_PROTOCOL: LocalReply(502, "UPE", _reset("protocol_error"), _BEFORE_HEADERS + "protocol error"),
     Refusal.REQUEST_TIMEOUT: LocalReply(504, "UT", "response_timeout", "upstream request timeout"),
     Refusal.STREAM_IDLE: LocalReply(504, "SI", "stream_idle_timeout", "stream timeout"),
     Refusal.MAX_DURATION: LocalReply(504, "UMSDR", "max_stream_duration", "upstream max stream duration reached"),
@@ -135,18 +133,14 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.BAD_INFERENCE_REQUEST: LocalReply(
         400, "-", "bad_inference_request", "bad request", "invalid_request_error"
     ),
-    Refusal.UNKNOWN_MODEL: LocalReply(
-        404, "-", "model_not_found", "the model does not exist", "invalid_request_error"
-    ),
+    Refusal.UNKNOWN_MODEL: LocalReply(404, "-", "model_not_found", "the model does not exist", "invalid_request_error"),
     Refusal.BODY_TOO_LARGE: LocalReply(
         413, "-", "request_payload_too_large", "Payload Too Large", "invalid_request_error", close=True
     ),
     Refusal.HEADERS_TOO_LARGE: LocalReply(
         431, "DPE", "request_headers_too_large", "request header fields too large", close=True
     ),
-    Refusal.REQUEST_HEADER_TIMEOUT: LocalReply(
-        408, "DPE", "request_header_timeout", "request timeout", close=True
-    ),
+    Refusal.REQUEST_HEADER_TIMEOUT: LocalReply(408, "DPE", "request_header_timeout", "request timeout", close=True),
     Refusal.CLIENT_LEFT: LocalReply(0, "DC", "downstream_remote_disconnect", close=True),
     Refusal.KILLED: LocalReply(0, "LR", "killed", close=True),
     Refusal.DRAINING: LocalReply(503, "LR", "draining", "the gateway is draining", close=True),

@@ -79,7 +79,7 @@ class ExchangeDone:
     mirrored: int
     """How many mirrors were handed off."""
     overhead: float | None = None
-    """The gateway's own time from the request's arrival to its first byte upstream, without `queued`; `None` when unknown."""
+    """The gateway's own time until its first byte upstream, without `queued`; `None` when unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,8 @@ class LegFinished(msgspec.Struct, tag="leg", array_like=True):
     cluster: str
     endpoint: str
     outcome: str
-    """`complete`, `refused`, `connect_timeout`, `timeout`, `idle_timeout`, `reset`, `protocol_error`, `cancelled`, `too_large`."""
+    """`complete`, `refused`, `connect_timeout`, `timeout`, `idle_timeout`, `reset`, `protocol_error`, `cancelled` or
+    `too_large`."""
     status: int
     """0 when no head arrived."""
     bytes: int

@@ -31,6 +31,4 @@ class Snapshot:
     def of(cls, inventory: Inventory, generation: int, options: CompileOptions | None = None) -> Snapshot:
         """Compile an inventory."""
         compiled: Compiled = compile(inventory, options)
-        return cls(
-            generation, inventory, compiled.table, Router(compiled.table), compiled.statuses, compiled.problems
-        )
+        return cls(generation, inventory, compiled.table, Router(compiled.table), compiled.statuses, compiled.problems)

@@ -271,7 +271,8 @@ def test_embeddings_as_numbers_and_as_base64() -> None:
         (b'{"detail":[{"loc":1}]}', ApiError("invalid request")),
         (b'{"object":"error","message":"m","type":"t","code":404}', ApiError("m", "t", "404")),
         (
-            b'{"error":{"message":"The model `nope` does not exist.","type":"NotFoundError","param":"model","code":404}}',
+            b'{"error":{"message":"The model `nope` does not exist.","type":"NotFoundError","param":"model",'
+            b'"code":404}}',
             ApiError("The model `nope` does not exist.", "NotFoundError", "404"),
         ),
     ],
@@ -331,39 +332,13 @@ def test_any_cut_of_a_stream_assembles_to_the_same_completion(cuts: list[int]) -
     assert (answer.choices, answer.usage, answer.broken) == (expected.choices, expected.usage, expected.broken)
 
 
+_NAMES = (
+    "choices delta message index content tool_calls function arguments name logprobs type usage error output response "
+    "text data embedding finish_reason token"
+).split()
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "choices",
-                    "delta",
-                    "message",
-                    "index",
-                    "content",
-                    "tool_calls",
-                    "function",
-                    "arguments",
-                    "name",
-                    "logprobs",
-                    "type",
-                    "usage",
-                    "error",
-                    "output",
-                    "response",
-                    "text",
-                    "data",
-                    "embedding",
-                    "finish_reason",
-                    "token",
-                ]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=4),
     max_leaves=12,
 )
 

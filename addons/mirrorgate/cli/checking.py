@@ -137,7 +137,8 @@ def _print_table(console: Console, snapshot: Snapshot) -> None:
             )
     console.print(table)
     rules = rules_of(snapshot)
-    console.print(f"{len(snapshot.table.listeners)} listeners, {len(rules)} rules. Limits: connections/pending/parallel.")
+    console.print(f"{len(snapshot.table.listeners)} listeners, {len(rules)} rules.", end=" ")
+    console.print("Limits: connections/pending/parallel.")
 
 
 def _print_conditions(console: Console, snapshot: Snapshot) -> None:

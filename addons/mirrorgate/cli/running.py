@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
-import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
-from mitmproxy import exceptions, master, optmanager, options
+from mitmproxy import exceptions, master, options, optmanager
 from mitmproxy.tools.dump import DumpMaster
 from mitmproxy.tools.web.master import WebMaster
 
@@ -58,11 +58,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         running = DumpMaster(opts, with_termlog=True, with_dumper=False)
     opts.update(server=False, mode=[])
     running.addons.add(Gateway())
-    optmanager.load_paths(
-        opts,
-        os.path.join(os.path.expanduser(opts.confdir), "config.yaml"),
-        os.path.join(os.path.expanduser(opts.confdir), "config.yml"),
-    )
+    folder = Path(opts.confdir).expanduser()  # noqa: ASYNC240 - nothing runs yet that could be held up
+    optmanager.load_paths(opts, str(folder / "config.yaml"), str(folder / "config.yml"))
     opts.set(*_settings(arguments))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
@@ -117,9 +117,7 @@ class Dataplane:
                     del self.pools[name]
                 continue
             timeouts = rule.timeouts
-            settings = self._connection_settings(
-                timeouts.connect or 10.0, rule.traffic.max_requests_per_connection
-            )
+            settings = self._connection_settings(timeouts.connect or 10.0, rule.traffic.max_requests_per_connection)
             pool.configure(limits_of(rule.traffic), settings)
             pool.keep_only({str(a) for destination in destinations_of(rule) for a in destination.endpoints})
 
@@ -247,7 +245,8 @@ class Dataplane:
 
     def spawn(self, work: Awaitable[Any]) -> None:
         """Run work in the background and keep it; mitmproxy's loop starts tasks at once, up to their first wait."""
-        task = asyncio.ensure_future(work)
+        coroutine = work if isinstance(work, Coroutine) else _awaited(work)
+        task = asyncio.get_running_loop().create_task(coroutine, name="gateway")
         if not task.done():
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -272,6 +271,10 @@ class Dataplane:
             client.sweep(now)
         for pool in self.pools.values():
             pool.sweep(now)
+
+
+async def _awaited(work: Awaitable[Any]) -> None:
+    await work
 
 
 def _host_and_port(authority: bytes, port: int) -> tuple[str, int]:

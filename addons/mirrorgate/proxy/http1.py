@@ -195,7 +195,9 @@ class RequestReader(_Reader):
             raise Malformed("CONNECT is not supported")
         self._parser = httptools.HttpRequestParser(self)
         if head.has_body:
-            framing = b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % (head.content_length or 0)
+            framing = (
+                b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % (head.content_length or 0)
+            )
             self._synthetic = True
             self._feed(self._parser, _SYNTHETIC % framing)
             if rest:
@@ -378,7 +380,17 @@ def _request_head(method: bytes, target: bytes, version: str, fields: Fields, ke
         upgrade = b""
     path, authority = _origin_form(method, target, host or b"")
     return RequestHead(
-        method, target, path, authority, f"HTTP/{version}".encode(), fields, length, chunked, keep_alive, upgrade, expects
+        method,
+        target,
+        path,
+        authority,
+        f"HTTP/{version}".encode(),
+        fields,
+        length,
+        chunked,
+        keep_alive,
+        upgrade,
+        expects,
     )
 
 

@@ -123,7 +123,9 @@ class Mirroring:
         self._policies: dict[str, tuple[ShadowPolicySpec, bytes]] = {}
         self.paused = False
 
-    def begin(self, carrier: Carrier, plan: Plan, sent: list[tuple[bytes, bytes]], body: bytes | None) -> MirrorHandle | None:
+    def begin(
+        self, carrier: Carrier, plan: Plan, sent: list[tuple[bytes, bytes]], body: bytes | None
+    ) -> MirrorHandle | None:
         """Hand an exchange off that was just admitted; `sent` are the fields the primary gets, `body` is `None` when
         it streams."""
         exchange = carrier.facts.id

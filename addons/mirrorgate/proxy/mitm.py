@@ -108,7 +108,7 @@ class Hooks:
         return bool(self._of(name))
 
     def fire(self, name: str, argument: object) -> Awaitable[None] | None:
-        """Call the event's handlers in mitmproxy's order; what is returned must be awaited, `None` when all are done."""
+        """Call the event's handlers in mitmproxy's order. What is returned must be awaited; `None`: all are done."""
         handlers = self._handlers.get(name)
         if handlers is None:
             handlers = self._of(name)
@@ -187,14 +187,14 @@ async def wait_for_resume(held: flow.Flow, ended: asyncio.Future[None]) -> None:
         if not woken.done():
             woken.set_result(None)
 
-    kill = held.kill
+    kill: Callable[[], None] = held.kill
 
     def kill_and_wake() -> None:
         kill()
         wake()
 
     held.kill = kill_and_wake  # type: ignore[method-assign]
-    resumed = asyncio.ensure_future(held.wait_for_resume())
+    resumed = asyncio.get_running_loop().create_task(held.wait_for_resume(), name="intercepted flow")
     resumed.add_done_callback(wake)
     ended.add_done_callback(wake)
     try:
@@ -202,7 +202,7 @@ async def wait_for_resume(held: flow.Flow, ended: asyncio.Future[None]) -> None:
     finally:
         resumed.cancel()
         ended.remove_done_callback(wake)
-        del held.kill  # type: ignore[method-assign]
+        del held.kill
         if held.intercepted:
             held.intercepted = False
 

@@ -71,9 +71,7 @@ async def refuse(carrier: Carrier, refused: Refused) -> None:
     status = refused.status or reply.status
     fields = local_fields(body, content_type, refused.headers)
     now = time.time()
-    flow.response = http.Response(
-        b"HTTP/1.1", status, reason_of(status), http.Headers(fields), body, None, now, now
-    )
+    flow.response = http.Response(b"HTTP/1.1", status, reason_of(status), http.Headers(fields), body, None, now, now)
     if reply.flag != "-":
         flow.marked = ":no_entry:"
         flow.comment = f"{status} {reply.flag} {reply.details}"

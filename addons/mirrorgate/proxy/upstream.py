@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mitmproxy import connection
 from mitmproxy.proxy import server_hooks
@@ -34,8 +34,12 @@ class UpstreamUser(Protocol):
 class Waiter(Protocol):
     """Who waits for a connection."""
 
-    address: Address
     client: connection.Client
+
+    @property
+    def address(self) -> Address: ...
+
+    def __hash__(self) -> int: ...
 
     def assigned(self, upstream: Upstream) -> None: ...
     def refused(self, refusal: Refusal) -> None: ...
@@ -294,8 +298,8 @@ class ClusterPool:
             waiter = next(iter(self.cluster.waiting(endpoint)))
         self._spawn(self._connect(endpoint, waiter.address, waiter.client))
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"upstream of {self.name}")
         if task.done():
             return
         self._connecting.add(task)
@@ -325,7 +329,7 @@ class ClusterPool:
         server = data.server
         if (pending := self._hooks.fire("server_connect", data)) is not None:
             await pending
-        if server.error is None:
+        if _error_of(server) is None:
             assert server.address is not None
             try:
                 async with asyncio.timeout(self.settings.connect_timeout):
@@ -339,14 +343,18 @@ class ClusterPool:
             else:
                 if (pending := self._hooks.fire("server_connected", data)) is not None:
                     await pending
-                if server.error is None:
+                if _error_of(server) is None:
                     return None
                 upstream.abort()
         if (pending := self._hooks.fire("server_connect_error", data)) is not None:
             await pending
-        return Refusal.CONNECT_TIMEOUT if server.error == "connection timeout" else Refusal.CONNECT_FAILURE
+        return Refusal.CONNECT_TIMEOUT if _error_of(server) == "connection timeout" else Refusal.CONNECT_FAILURE
 
 
 async def _settle(pending: Awaitable[None]) -> None:
     await pending
 
+
+def _error_of(server: connection.Server) -> str | None:
+    """Read the error anew: an addon may set it at any hook."""
+    return server.error

@@ -9,8 +9,9 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from mitmproxy import addonmanager, ctx, exceptions, version
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -137,7 +138,7 @@ class Gateway:
         )
         self._mirroring = plane.mirroring = Mirroring(self._channel, director, plane.emit)
         self._start_telemetry(plane)
-        GatewayInstance.listener = plane.listen  # type: ignore[assignment]
+        GatewayInstance.listener = plane.listen
         self._channel.start()
         self._adopt(self._snapshot)
         if scraper is not None:
@@ -251,7 +252,7 @@ class Gateway:
         """See whether every listener is bound: at the start, one that is not ends the process."""
         proxyserver = ctx.master.addons.get("proxyserver")
         assert isinstance(proxyserver, Proxyserver)
-        while proxyserver.servers.is_updating:
+        while proxyserver.servers.is_updating:  # noqa: ASYNC110 - mitmproxy tells of it in no other way
             await asyncio.sleep(0.01)
         errors: dict[str, str] = {}
         for mode in self._modes:
@@ -408,9 +409,8 @@ class Gateway:
             await self.admin.stop()
         self._access_log.close()
 
-    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        assert isinstance(task, asyncio.Task)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name="gateway")
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task

@@ -77,10 +77,7 @@ class Views:
         views = []
         for rule in rules_of(self._director.snapshot):
             views.append(self._rule_cluster(rule))
-            views += [
-                self._cluster(mirror.cluster, "mirror", [mirror.destination], [])
-                for mirror in rule.mirrors
-            ]
+            views += [self._cluster(mirror.cluster, "mirror", [mirror.destination], []) for mirror in rule.mirrors]
         return {"clusters": views}
 
     def samples(self) -> Iterable[Sample]:
@@ -123,9 +120,7 @@ class Views:
         view["profiles"] = [profile_of(d, traffic).name for d in destinations]  # type: ignore[typeddict-unknown-key]
         return view
 
-    def _cluster(
-        self, name: str, kind: str, destinations: list[Destination], picks: list[LastPick]
-    ) -> ClusterView:
+    def _cluster(self, name: str, kind: str, destinations: list[Destination], picks: list[LastPick]) -> ClusterView:
         now = time.monotonic()
         health = self._health()
         endpoints: list[EndpointView] = []
