@@ -23,8 +23,8 @@ def exchange(**facts: object) -> Exchange:
     return Exchange("x", 100.0, **facts)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.product(State, State), ids=lambda state: state.value)
-def test_only_the_table_s_transitions_are_possible(one: State, other: State) -> None:
+@pytest.mark.parametrize(("one", "other"), list(itertools.product(State, State)), ids=lambda state: state.value)
+def test_only_the_tables_transitions_are_possible(one: State, other: State) -> None:
     """Any other is a bug, which raises and changes nothing."""
     began = exchange(state=one)
     if (one.value, other.value) in LEGAL:

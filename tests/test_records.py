@@ -83,8 +83,6 @@ def test_a_target_is_not_changed_on_its_way() -> None:
 
 def test_trailers_are_shared_by_no_two_frames() -> None:
     """The default is a list of its own."""
-    one, other = (
-        ExchangeFinished("x", "complete", 200, "-", [], [], [], False, 0.0, 0.0, 0.0) for _ in range(2)
-    )
+    one, other = (ExchangeFinished("x", "complete", 200, "-", [], [], [], False, 0.0, 0.0, 0.0) for _ in range(2))
     one.trailers.append((b"a", b"b"))
     assert other.trailers == []

@@ -38,7 +38,7 @@ def test_an_inventory_becomes_a_configuration() -> None:
 def test_options_reach_the_compilation() -> None:
     """A controller that serves other classes leaves this Gateway alone."""
     inventory = load([Document("a.yaml", TEXT)]).inventory
-    assert Snapshot.of(inventory, 1, CompileOptions(every_class=False)).table.listeners == ()
+    assert Snapshot.of(inventory, 1, CompileOptions(serve_all_classes=False)).table.listeners == ()
 
 
 def test_the_empty_configuration_serves_nothing() -> None:

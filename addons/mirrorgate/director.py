@@ -54,7 +54,8 @@ __all__ = [
 ENVOY_REQUEST_TIMEOUT = 15.0
 """Envoy's route timeout where none is declared. Rules that lead to an InferencePool have none: it would cut streams."""
 
-_LAST_PICKS = 20
+_LAST_PICKS = 8
+"""A pick keeps its tables alive, so the number is small."""
 
 _VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
 """What a header value or a request line may hold beside blanks; a declared path may hold anything."""
@@ -66,7 +67,9 @@ class LastPick:
     """A pick that `/clusters` explains."""
 
     at: float
+    """Unix time."""
     exchange: str
+    model: str
     pick: Pick
 
 
@@ -241,7 +244,7 @@ class Director:
             picks = self.last_picks.get(plan.cluster)
             if picks is None:
                 picks = self.last_picks[plan.cluster] = deque(maxlen=_LAST_PICKS)
-            picks.append(LastPick(at, exchange, plan.pick))
+            picks.append(LastPick(at, exchange, plan.model or "", plan.pick))
 
     def speaks_openai(self, path: str) -> bool:
         """Tell whether errors on a path are expected in the shape of the OpenAI API."""

@@ -95,6 +95,8 @@ class Exchange:
     details: str = ""
     head_at: float | None = None
     queued: float = 0.0
+    overhead: float | None = None
+    """The gateway's own time until its first byte upstream, without `queued`; `None` before that."""
     streamed: bool = False
     first_piece_at: float | None = None
     last_piece_at: float | None = None
@@ -165,4 +167,5 @@ class Exchange:
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             mirrored=self.mirrored,
+            overhead=self.overhead,
         )

@@ -126,6 +126,23 @@ def test_anything_else_is_compared_as_json_or_bytes() -> None:
     assert pair(other(b"abc"), other({"a": 1})).outcome is Outcome.DIFFERENT
 
 
+def test_encodings_that_are_not_read() -> None:
+    """Equal bytes are the same answer; different ones may be, and nobody knows."""
+
+    def packed(body: bytes) -> Completion:
+        return assemble(Api.CHAT, 200, "application/json", "br", [body], [1.0], 0.0)
+
+    assert pair(packed(b"a"), packed(b"a")).outcome is Outcome.SAME
+    found = pair(packed(b"a"), packed(b"b"))
+    assert (found.outcome, found.distance, found.scored) == (Outcome.NOT_COMPARABLE, None, True)
+
+
+def test_answers_of_other_shapes_differ() -> None:
+    """An empty body is not the same as a JSON one."""
+    assert pair(other(b""), other({"a": 1})).outcome is Outcome.DIFFERENT
+    assert pair(other(b""), other(b"")).outcome is Outcome.SAME
+
+
 def test_headers_and_length() -> None:
     """Header fields and lengths are reported, and change no outcome."""
     found = compare(

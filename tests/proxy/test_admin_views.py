@@ -6,7 +6,7 @@ import msgspec
 
 from mirrorgate.admission.cluster import Gauges
 from mirrorgate.admission.limits import UNLIMITED, Limits
-from mirrorgate.proxy.admin_views import LatestPicks, endpoint_rows, limit_views
+from mirrorgate.proxy.admin_views import endpoint_rows, limit_views, pick_view
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.scheduling.endpoints import EndpointHealth, EndpointView, Load
 from mirrorgate.scheduling.picks import Pick
@@ -38,20 +38,17 @@ def test_endpoints() -> None:
 
 
 def test_picks_explain_themselves() -> None:
-    """Latest first, every candidate best first, each scorer's weighted share; only the last few are kept."""
-    picks = LatestPicks(kept=2)
-    for at in range(3):
-        picks.add(float(at), "llama", Pick(
-            view=LOADED, profile="gaie-v1", candidates=[DOWN, LOADED], totals=[1.0, 3.5],
-            columns=[("queue", 2.0, [0.5, 1.0]), ("kv-cache", 2.0, [0.0, 0.75])], note="highest score",
-        ))  # fmt: skip
-    views = picks.views()
-    assert [view["at"] for view in views] == [2.0, 1.0]
-    assert views[0] == {
+    """Every candidate best first, with each scorer's weighted share."""
+    pick = Pick(
+        view=LOADED, profile="gaie-v1", candidates=[DOWN, LOADED], totals=[1.0, 3.5],
+        columns=[("queue", 2.0, [0.5, 1.0]), ("kv-cache", 2.0, [0.0, 0.75])], note="highest score",
+    )  # fmt: skip
+    view = pick_view(2.0, "llama", pick)
+    assert view == {
         "at": 2.0, "endpoint": "127.0.0.1:1", "profile": "gaie-v1", "reason": "highest score", "model": "llama",
         "scores": [
             {"endpoint": "127.0.0.1:1", "total": 3.5, "parts": {"queue": 2.0, "kv-cache": 1.5}},
             {"endpoint": "127.0.0.1:2", "total": 1.0, "parts": {"queue": 1.0, "kv-cache": 0.0}},
         ],
     }  # fmt: skip
-    msgspec.json.encode(views)
+    msgspec.json.encode(view)

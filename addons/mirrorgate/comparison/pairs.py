@@ -106,6 +106,9 @@ def compare(
     left, right = assess(primary, request, schemas), assess(candidate, request, schemas)
     headers = compare_headers(primary_headers, candidate_headers, policy.ignored_headers)
     failed = _failed_outcome(left, right)
+    if Broken.UNSUPPORTED_ENCODING in (left.broken, right.broken) and primary.content != candidate.content:
+        # What was encoded by means that we cannot undo may differ although it says the same.
+        failed = failed or Outcome.NOT_COMPARABLE
     if failed is not None:
         return PairComparison(failed, left, right, headers=headers)
     if primary.shape is Shape.COMPLETION and candidate.shape is Shape.COMPLETION:
@@ -194,8 +197,8 @@ def _compare_bodies(
         return PairComparison(
             _graded(same, total, policy), left, right, total, exact=same, structure=structure, headers=headers
         )
-    ours, theirs = _bytes(primary), _bytes(candidate)
-    if primary.shape is not candidate.shape and ours != theirs:
+    ours, theirs = primary.content, candidate.content
+    if primary.shape is not candidate.shape:
         return PairComparison(Outcome.DIFFERENT, left, right, 0.0, exact=False, headers=headers)
     same = ours == theirs
     first, second = (body[:_MOST_BYTES].decode("latin-1") for body in (ours, theirs))
@@ -230,10 +233,6 @@ def _by_index(completion: Completion) -> dict[int, Choice]:
 def _said(choice: Choice) -> str:
     """Return what a choice says: its text, its refusal, or where both are missing the reasoning that it got to."""
     return choice.text or choice.refusal or ("" if choice.tool_calls else choice.reasoning)
-
-
-def _bytes(completion: Completion) -> bytes:
-    return completion.content
 
 
 def _mean(values: list[float]) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..inference.completions import Broken
 from .assessment import Assessment
 from .pairs import Outcome, PairComparison
 from .structure import Difference
@@ -74,6 +75,8 @@ def _reason(left: Assessment, right: Assessment) -> str:
     for name, side in (("primary", left), ("candidate", right)):
         if not side.scored:
             return f"{name} {side.outcome.replace('_', ' ')}"
+    if Broken.UNSUPPORTED_ENCODING in (left.broken, right.broken):
+        return "an answer has a content encoding that is not read"
     return "an answer is larger than what is kept of it"
 
 

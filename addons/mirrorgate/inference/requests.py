@@ -7,15 +7,13 @@ wrong: the body is JSON, an object, and its `model` is a string.
 
 from __future__ import annotations
 
-import hashlib
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from .apis import Api, api_of
-from .surrogates import repaired
+from .conversation_keys import conversation_of
+from .request_body import UNREADABLE, RequestBody, decode_body, decoded, member, number, string, whole
 
 __all__ = ["BadRequest", "InferenceRequest", "NotInference", "Tool", "parse_request"]
 
@@ -77,51 +75,7 @@ class InferenceRequest:
         return _tools(self.tools_json)
 
 
-_NOTHING = msgspec.Raw(b"")
-
-
-class _Body(msgspec.Struct):
-    """The fields that are looked at, of all APIs together. `Raw` leaves a value's judgement to later."""
-
-    model: str | None = None
-    stream: msgspec.Raw = _NOTHING
-    stream_options: msgspec.Raw = _NOTHING
-    max_tokens: msgspec.Raw = _NOTHING
-    max_completion_tokens: msgspec.Raw = _NOTHING
-    max_output_tokens: msgspec.Raw = _NOTHING
-    temperature: msgspec.Raw = _NOTHING
-    n: msgspec.Raw = _NOTHING
-    seed: msgspec.Raw = _NOTHING
-    cache_salt: msgspec.Raw = _NOTHING
-    messages: msgspec.Raw = _NOTHING
-    system: msgspec.Raw = _NOTHING
-    prompt: msgspec.Raw = _NOTHING
-    input: msgspec.Raw = _NOTHING
-    instructions: msgspec.Raw = _NOTHING
-    tools: msgspec.Raw = _NOTHING
-    response_format: msgspec.Raw = _NOTHING
-    text: msgspec.Raw = _NOTHING
-    user: msgspec.Raw = _NOTHING
-    metadata: msgspec.Raw = _NOTHING
-    conversation: msgspec.Raw = _NOTHING
-    conversation_id: msgspec.Raw = _NOTHING
-    session_id: msgspec.Raw = _NOTHING
-    session_params: msgspec.Raw = _NOTHING
-    prompt_cache_key: msgspec.Raw = _NOTHING
-
-
-class _Turn(msgspec.Struct):
-    role: str = ""
-    content: msgspec.Raw = _NOTHING
-
-
-_body = msgspec.json.Decoder(_Body)
-_turns = msgspec.json.Decoder(list[msgspec.Raw])
-_turn = msgspec.json.Decoder(_Turn)
 _any = msgspec.json.Decoder()
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises on input that it refuses: malformed, not UTF-8, nested too deeply."""
 
 _LARGEST = 2**63 - 1
 
@@ -142,7 +96,7 @@ def parse_request(
     try:
         if not body.isascii():
             body.decode()
-        read = _decoded_body(body)
+        read = decode_body(body)
     except msgspec.ValidationError as error:
         return _wrong_type(error)
     except RecursionError:
@@ -155,18 +109,7 @@ def parse_request(
     return _understood(api, read)
 
 
-def _decoded_body(body: bytes) -> _Body:
-    try:
-        return _body.decode(body)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        if b"\\u" not in body:
-            raise
-        return _body.decode(repaired(body))
-
-
-def _understood(api: Api, read: _Body) -> InferenceRequest | BadRequest:
+def _understood(api: Api, read: RequestBody) -> InferenceRequest | BadRequest:
     limits: list[float | None] = []
     for param, raw in (
         ("max_completion_tokens", read.max_completion_tokens),
@@ -176,10 +119,10 @@ def _understood(api: Api, read: _Body) -> InferenceRequest | BadRequest:
         ("seed", read.seed),
         ("temperature", read.temperature),
     ):
-        number = _number(raw)
-        if number is not None and not -_LARGEST <= number <= _LARGEST:
+        value = number(raw)
+        if value is not None and not -_LARGEST <= value <= _LARGEST:
             return BadRequest(f"Invalid value for '{param}': the number is out of range.", param, "invalid_value")
-        limits.append(number)
+        limits.append(value)
     max_completion, max_output, max_tokens, n, seed, temperature = limits
     most = next((value for value in (max_completion, max_output, max_tokens) if value is not None), None)
     schema, json_mode = _asked_format(read)
@@ -187,13 +130,13 @@ def _understood(api: Api, read: _Body) -> InferenceRequest | BadRequest:
         api=api,
         model=read.model,
         stream=bytes(read.stream) == b"true",
-        include_usage=_member(read.stream_options, "include_usage") is True,
-        max_tokens=_whole(most),
+        include_usage=member(read.stream_options, "include_usage") is True,
+        max_tokens=whole(most),
         temperature=temperature,
-        n=max(1, _whole(n) or 1),
-        seed=_whole(seed),
-        cache_salt=_string(read.cache_salt),
-        conversation=_conversation(api, read),
+        n=max(1, whole(n) or 1),
+        seed=whole(seed),
+        cache_salt=string(read.cache_salt),
+        conversation=conversation_of(api, read),
         prompt=_prompt(api, read),
         json_schema=schema,
         json_mode=json_mode,
@@ -214,44 +157,7 @@ def _wrong_type(error: msgspec.ValidationError) -> BadRequest:
     return BadRequest(f"The request body must be a JSON object, but got {got}.", None, "invalid_type")
 
 
-def _decoded(raw: msgspec.Raw) -> Any:
-    """Decode a field, `None` when it is absent or unreadable; the model server says what is wrong with it."""
-    if not raw:
-        return None
-    try:
-        return _any.decode(raw)
-    except _UNREADABLE:
-        return None
-
-
-def _number(raw: msgspec.Raw) -> float | None:
-    """Decode a number; infinity for one that no double holds, `None` for anything else."""
-    if not raw:
-        return None
-    try:
-        value = _any.decode(raw)
-    except msgspec.ValidationError:
-        return math.inf
-    except _UNREADABLE:
-        return None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else int(value)
-
-
-def _string(raw: msgspec.Raw) -> str | None:
-    value = _decoded(raw)
-    return value if isinstance(value, str) else None
-
-
-def _member(raw: msgspec.Raw, name: str) -> Any:
-    value = _decoded(raw)
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def _prompt(api: Api, read: _Body) -> bytes:
+def _prompt(api: Api, read: RequestBody) -> bytes:
     raw = {
         Api.CHAT: read.messages,
         Api.MESSAGES: read.messages,
@@ -262,20 +168,20 @@ def _prompt(api: Api, read: _Body) -> bytes:
     if not raw:
         return b""
     if bytes(memoryview(raw)[:1]) == b'"':
-        text = _string(raw)
+        text = string(raw)
         if text is not None:
             return text.encode()
     try:
         return msgspec.json.format(bytes(raw), indent=-1)
-    except _UNREADABLE:
+    except UNREADABLE:
         return bytes(raw)
 
 
-def _asked_format(read: _Body) -> tuple[bytes | None, bool]:
+def _asked_format(read: RequestBody) -> tuple[bytes | None, bool]:
     """Find the schema in `response_format` (chat) or `text.format` (responses), and whether JSON is asked for."""
-    chosen = _decoded(read.response_format)
+    chosen = decoded(read.response_format)
     if not isinstance(chosen, dict):
-        chosen = _member(read.text, "format")
+        chosen = member(read.text, "format")
     if not isinstance(chosen, dict):
         return None, False
     kind = chosen.get("type")
@@ -291,7 +197,7 @@ def _asked_format(read: _Body) -> tuple[bytes | None, bool]:
 def _tools(raw: bytes) -> tuple[Tool, ...]:
     try:
         declared = _any.decode(raw) if raw else []
-    except _UNREADABLE:
+    except UNREADABLE:
         return ()
     found: list[Tool] = []
     for entry in declared if isinstance(declared, list) else []:
@@ -304,67 +210,3 @@ def _tools(raw: bytes) -> tuple[Tool, ...]:
         if isinstance(name, str):
             found.append(Tool(name, msgspec.json.encode(schema) if isinstance(schema, dict) else None))
     return tuple(found)
-
-
-def _conversation(api: Api, read: _Body) -> str | None:
-    """Hash what stays the same over the turns of a conversation.
-
-    An explicit id wins: `metadata.conversation_id` and its kin. Else it is the system prompt with the first
-    message of the user, which every later turn repeats. `user` separates end users either way. Completions and
-    embeddings without an id are conversations of their own: `None`.
-    """
-    user = _string(read.user) or ""
-    explicit = _explicit_conversation(read)
-    if explicit is not None:
-        return _hash("id", user, explicit)
-    if api in (Api.CHAT, Api.MESSAGES):
-        return _opening(bytes(read.system), user, read.messages)
-    if api is Api.RESPONSES:
-        return _opening(bytes(read.instructions), user, read.input)
-    return None
-
-
-def _explicit_conversation(read: _Body) -> str | None:
-    for raw in (read.conversation_id, read.session_id, read.prompt_cache_key, read.conversation):
-        if raw:
-            value = _decoded(raw)
-            if isinstance(value, dict):
-                value = value.get("id")
-            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
-                return str(value)
-    for raw in (read.metadata, read.session_params):
-        if raw:
-            for name in ("conversation_id", "session_id"):
-                value = _member(raw, name)
-                if isinstance(value, str) and value:
-                    return value
-    return None
-
-
-def _opening(system: bytes, user: str, messages: msgspec.Raw) -> str | None:
-    if not messages:
-        return None
-    try:
-        turns = _turns.decode(messages)
-    except _UNREADABLE:
-        return _hash("text", user, system, bytes(messages))
-    parts: list[str | bytes] = [system]
-    for raw in turns:
-        try:
-            turn = _turn.decode(raw)
-        except _UNREADABLE:
-            continue
-        if turn.role in ("system", "developer", "user"):
-            parts.append(bytes(turn.content))
-        if turn.role == "user":
-            return _hash("opening", user, *parts)
-    return None
-
-
-def _hash(*parts: str | bytes) -> str:
-    digest = hashlib.blake2b(digest_size=12)
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "big"))
-        digest.update(data)
-    return digest.hexdigest()

@@ -32,7 +32,7 @@ class EventDecoder:
     held in memory never exceeds that by more than the piece at hand.
     """
 
-    __slots__ = ("_cr", "_data", "_event", "_id", "_line", "_line_size", "_max", "_size", "_start", "oversized")
+    __slots__ = ("_cr", "_data", "_event", "_id", "_line", "_max", "_size", "_start", "oversized")
 
     def __init__(self, max_event: int = 8 << 20) -> None:
         self._max = max_event
@@ -40,9 +40,8 @@ class EventDecoder:
         """The beginning of the stream while it may still turn out to be a BOM, `None` afterwards."""
         self._cr = False
         """Whether the last byte was a CR, so that a LF that follows belongs to it."""
-        self._line: list[bytes] = []
-        """Pieces of the line that is not at its end."""
-        self._line_size = 0
+        self._line = bytearray()
+        """The line that is not at its end."""
         self._data: list[bytes] = []
         self._event = b""
         self._id = b""
@@ -92,9 +91,8 @@ class EventDecoder:
         return events[0] if events else None
 
     def _end_line(self) -> bytes:
-        line = b"".join(self._line)
+        line = bytes(self._line)
         self._line.clear()
-        self._line_size = 0
         return line
 
     def _without_bom(self, data: bytes) -> bytes:
@@ -107,15 +105,11 @@ class EventDecoder:
 
     def _extend(self, piece: bytes) -> None:
         """Add to the line at hand; of one that is too long only its first byte stays, a comment's colon or not."""
-        if not piece:
-            return
-        self._line.append(piece)
-        self._line_size += len(piece)
-        if self._size + self._line_size > self._max:
-            start = self._line[0][:1]
-            self._line = [start]
-            self._line_size = 1
-            if start != b":":
+        self._line += piece
+        if self._size + len(self._line) > self._max:
+            comment = self._line.startswith(b":")
+            del self._line[1:]
+            if not comment:
                 self._size = self._max + 1
 
     def _take(self, line: bytes, events: list[Event]) -> None:

@@ -34,6 +34,8 @@ class Tail:
 
     def push(self, piece: bytes) -> None:
         """Take the next piece; costs no copy unless the piece is larger than the limit."""
+        if not piece:
+            return
         if len(piece) > self._limit:
             piece = piece[-self._limit :]
         self._pieces.append(piece)

@@ -85,6 +85,8 @@ class ClusterView(TypedDict, total=False):
     limits: dict[str, BreakerView]
     """By `connections`, `pending`, `parallel`, `retries`."""
     endpoints: list[EndpointView]
+    profiles: list[str]
+    """How each destination's endpoints are picked."""
     picks: list[PickView]
     """Latest first."""
 

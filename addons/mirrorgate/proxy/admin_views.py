@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 
 from ..admission.cluster import Gauges
@@ -12,28 +11,10 @@ from ..scheduling.picks import Pick
 from .admin_sources import BreakerView, LoadView, PickView, ScoreView
 from .admin_sources import EndpointView as EndpointRow
 
-__all__ = ["LatestPicks", "endpoint_rows", "limit_views", "pick_view"]
+__all__ = ["endpoint_rows", "limit_views", "pick_view"]
 
 _SHOWN_SCORES = 32
 """Candidates shown for a pick, best first."""
-
-
-class LatestPicks:
-    """The last few picks of one cluster, latest first when shown. Adding one costs an append.
-
-    A pick keeps its tables alive, so the number is small.
-    """
-
-    def __init__(self, kept: int = 8) -> None:
-        self._picks: deque[tuple[float, str, Pick]] = deque(maxlen=kept)
-
-    def add(self, at: float, model: str, pick: Pick) -> None:
-        """Remember a pick made at Unix time *at*."""
-        self._picks.append((at, model, pick))
-
-    def views(self) -> list[PickView]:
-        """Put them into words."""
-        return [pick_view(at, model, pick) for at, model, pick in reversed(self._picks)]
 
 
 def limit_views(gauges: Gauges) -> dict[str, BreakerView]:

@@ -10,7 +10,7 @@ from mitmproxy import http
 
 from ..errors import Refusal
 from ..exchange import State
-from .http1 import Fields, ResponseHead
+from .heads import Fields, ResponseHead
 from .mitm import killed
 from .rendering import answer_head, websocket_upgrade
 

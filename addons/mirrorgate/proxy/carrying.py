@@ -21,7 +21,7 @@ from ..plans import Plan, Refused
 from ..resources.endpoints import Address
 from . import replying
 from .answering import Answer
-from .http1 import Malformed
+from .heads import Malformed
 from .mitm import killed, wait_for_resume
 from .requesting import request_phase
 from .uploading import Upload
@@ -112,6 +112,7 @@ class Carrier:
         self._in_queue = False
         now = time.monotonic()
         self.facts.queued = now - self._queued_at
+        self.facts.overhead = max(0.0, time.time() - self.facts.started - self.facts.queued)
         self.last_byte = now
         self.upstream = upstream
         upstream.begin(self.answer, head=self.facts.method == "HEAD")

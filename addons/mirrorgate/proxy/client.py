@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from mitmproxy import connection
 
 from ..errors import REPLIES, Refusal
-from .http1 import Fields, Malformed, RequestHead, RequestReader, render_response
+from .heads import Fields, Malformed, RequestHead, render_response
+from .http1 import RequestReader
 from .mitm import new_client, stock_mode
 from .rendering import reason_of
 
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientConnection", "Inbound"]
 
-_HIGH_WATER = 256 * 1024
-"""Body bytes held for a request that is not yet forwarded, or whose upstream does not keep up, before the client is
-made to wait. A body that is being buffered on purpose has its own limit."""
+_HELD_MOST = 64 * 1024
+"""Bytes held back behind a request for a switch of protocols, until the upstream has answered it."""
 
 _LINGER = 1.0
 """Seconds for which the rest of an upload is read and dropped after an early answer, so that the answer is not lost
 to a reset. Envoy's delayed close takes as long."""
+
+_UNREAD = 10.0
+"""Seconds without progress that a client may take over the rest of what was sent to it, once its connection ends."""
 
 
 class Inbound:
@@ -69,6 +72,7 @@ class ClientConnection(asyncio.Protocol):
         self._discarding = False
         self._tunnel = False
         self._error: Malformed | None = None
+        self._unsent = 0
         self._closed = False
 
     # asyncio.Protocol
@@ -102,13 +106,11 @@ class ClientConnection(asyncio.Protocol):
             if self.carrier is not None:
                 self.carrier.tunnel_data(data)
             return
-        if self.carrier is None and self._receiving is None:
-            self.since = time.monotonic()
-        try:
-            self._reader.feed(data)
-        except Malformed as error:
-            self._error = error
-            self.hold("malformed")
+        if self.carrier is None and self._reader.idle:
+            self.since = time.monotonic()  # a head begins; its later bytes do not earn it more time
+        self._read(data)
+        if len(self._reader.held) > _HELD_MOST:
+            self.hold("upgrade")
         self._advance()
 
     def eof_received(self) -> bool:
@@ -144,6 +146,8 @@ class ClientConnection(asyncio.Protocol):
             drained.client_drained()
         elif self.carrier is not None:
             self.carrier.client_writable(True)
+        else:
+            self._advance()
 
     # RequestSink
 
@@ -200,6 +204,7 @@ class ClientConnection(asyncio.Protocol):
         """Stop reading HTTP after a switch of protocols; returns what the client sent behind its request."""
         self._tunnel = True
         held, self._reader.held = self._reader.held, b""
+        self.unhold("upgrade")
         return held
 
     def end_writing(self) -> None:
@@ -219,10 +224,8 @@ class ClientConnection(asyncio.Protocol):
             self.transport.close()
         else:
             if self._reader.upgraded:
-                try:
-                    self._reader.resume()
-                except Malformed as error:
-                    self._error = error
+                self.unhold("upgrade")
+                self._read(None)
             if self._queue or self._error is not None:
                 # Not at once: a burst of pipelined requests must not nest.
                 asyncio.get_running_loop().call_soon(self._advance)
@@ -236,7 +239,12 @@ class ClientConnection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """End the connection when it has idled, or taken too long over a request head. `now` is monotonic."""
-        if self.carrier is not None or self._discarding or self._closed:
+        if self._closed:
+            return
+        if self.transport.is_closing():
+            self._sweep_closing(now)
+            return
+        if self.carrier is not None or self._discarding:
             return
         settings = self.plane.settings
         if self._reader.idle:
@@ -245,18 +253,39 @@ class ClientConnection(asyncio.Protocol):
         elif now - self.since > settings.head_timeout:
             self._reject(Refusal.REQUEST_HEADER_TIMEOUT, "")
 
+    def _sweep_closing(self, now: float) -> None:
+        """Hang up on a client that does not read the end of what was sent to it."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent = unsent
+            self.since = now
+        elif now - self.since > _UNREAD:
+            self.transport.abort()
+
     def drain(self) -> None:
         """Close when nothing is under way; otherwise the exchange closes it."""
         if self.carrier is None and not self._queue and not self._closed:
             self.transport.close()
 
+    def _read(self, data: bytes | None) -> None:
+        """Parse bytes of the client, or (`None`) what was held back behind an upgrade that is not granted."""
+        try:
+            if data is None:
+                self._reader.resume()
+            else:
+                self._reader.feed(data)
+        except Malformed as error:
+            self._error = error
+            self.hold("malformed")
+
     def _advance(self) -> None:
-        if self._closed:
+        if self.closed or self._discarding:
             return
         if self.carrier is not None:
             self.carrier.inbound_changed()
         elif self._queue:
-            self.plane.start(self, self._queue.pop(0))
+            if self.writable:  # else the client does not read its answers: it gets no further ones yet
+                self.plane.start(self, self._queue.pop(0))
         elif self._error is not None:
             error, self._error = self._error, None
             self._reject(error.refusal, str(error))

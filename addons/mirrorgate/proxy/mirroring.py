@@ -173,7 +173,7 @@ class Mirroring:
 
     def received(self, message: FromShadow) -> None:
         """Take a result of the shadow process: a leg that ended is no longer in flight."""
-        if isinstance(message, LegFinished | ShadowDropped):
+        if isinstance(message, LegFinished) or (isinstance(message, ShadowDropped) and not message.sent):
             permit = self._permits.pop((message.id, message.leg, message.cluster), None)
             if permit is not None:
                 permit.release()

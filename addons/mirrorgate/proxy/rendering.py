@@ -11,7 +11,7 @@ from ..errors import LocalReply
 from ..inference.errors import openai_error
 from ..plans import Plan, Refused
 from ..routing.filters import apply
-from .http1 import RequestHead, ResponseHead, without_hop_by_hop
+from .heads import RequestHead, ResponseHead, without_hop_by_hop
 
 __all__ = ["answer_head", "forwarded_head", "local_fields", "reason_of", "reply_body", "websocket_upgrade"]
 

@@ -72,6 +72,7 @@ def _facts_of(carrier: Carrier) -> RequestFacts:
         fields=request.headers.fields,
         scheme="http",
         client=carrier.client.peername[0],
+        local=carrier.client.sockname[0],
     )
 
 

@@ -15,7 +15,8 @@ from ..admission.cluster import Action, Assign, Cluster, Open
 from ..admission.limits import Limits
 from ..errors import Refusal
 from ..resources.endpoints import Address
-from .http1 import Fields, Malformed, ResponseHead, ResponseReader
+from .heads import Fields, Malformed, ResponseHead
+from .http1 import ResponseReader
 from .mitm import Hooks
 
 __all__ = ["ClusterPool", "ConnectionSettings", "Upstream", "UpstreamUser", "Waiter"]

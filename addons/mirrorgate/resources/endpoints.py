@@ -105,13 +105,8 @@ def backend_endpoints(inventory: Inventory, namespace: str, name: str) -> Resolu
 
 
 def _selected(inventory: Inventory, namespace: str, selector: dict[str, str], unready: bool = False) -> Iterator[Pod]:
-    wanted = selector.items()
-    for pod in inventory.pods.values():
-        if (
-            pod.metadata.namespace == namespace
-            and wanted <= pod.metadata.labels.items()
-            and (pod.ready or (unready and pod.status.pod_ip is not None))
-        ):
+    for pod in inventory.pods_labelled(namespace, selector):
+        if pod.ready or (unready and pod.status.pod_ip is not None):
             yield pod
 
 

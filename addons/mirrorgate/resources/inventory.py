@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 from .backend import Backend, EnvoyProxy
@@ -53,6 +53,9 @@ class Inventory:
     shadow_policies: dict[Key, ShadowPolicy] = field(default_factory=dict)
 
     _slices: dict[Key, list[EndpointSlice]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _labelled: dict[tuple[str, str, str], list[Pod]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __iter__(self) -> Iterator[Resource]:
         """Yield every object, kind by kind."""
@@ -69,6 +72,22 @@ class Inventory:
             for entry in self.endpoint_slices.values():
                 self._slices.setdefault((entry.metadata.namespace, entry.service), []).append(entry)
         return self._slices.get((namespace, service), [])
+
+    def pods_labelled(self, namespace: str, labels: Mapping[str, str]) -> list[Pod]:
+        """Return the Pods of a namespace that carry every one of the labels; without labels, all of them.
+
+        No Pod is added to the inventory after the first call. Pods are looked up by their rarest label, so that
+        thousands of Services over thousands of Pods take no time worth speaking of.
+        """
+        if not labels:
+            return [pod for pod in self.pods.values() if pod.metadata.namespace == namespace]
+        if not self._labelled:
+            for pod in self.pods.values():
+                for name, value in pod.metadata.labels.items():
+                    self._labelled.setdefault((pod.metadata.namespace, name, value), []).append(pod)
+        found = min((self._labelled.get((namespace, *label), []) for label in labels.items()), key=len)
+        wanted = labels.items()
+        return [pod for pod in found if wanted <= pod.metadata.labels.items()]
 
     def place_of(self, obj: Resource, path: str = "") -> Place:
         """Return where a field of an object stands, such as `spec.rules[0].backendRefs[0]`.

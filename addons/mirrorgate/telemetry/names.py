@@ -179,6 +179,11 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _counter("mirrorgate_shadow_restarts_total", "", "Restarts of the shadow process."),
         _gauge("mirrorgate_shadow_queue_bytes", "", "Bytes handed off and not yet taken, reservations included."),
         _gauge("mirrorgate_shadow_queue_limit_bytes", "", "The bound on them (`shadow_queue_bytes`)."),
+        _gauge("mirrorgate_shadow_exchanges", "", "Exchanges that the shadow process has and has not judged."),
+        _gauge("mirrorgate_shadow_held_bytes", "", "Bytes of bodies and answers that it holds."),
+        _counter("mirrorgate_shadow_judge_errors_total", "", "Pairs that could not be judged because of a bug.", _SCRAPE),
+        _counter("mirrorgate_journal_records_total", "result",
+                 "Journal records since the shadow process started: `written`, or `lost` to a disk.", _SCRAPE),
     ),
     Group.COMPARISON: (
         _counter("mirrorgate_pairs_total", "cluster outcome", "Compared pairs, by outcome."),

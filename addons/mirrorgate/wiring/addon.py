@@ -27,7 +27,7 @@ from ..proxy.admin_sources import AdminSources
 from ..proxy.dataplane import Dataplane
 from ..proxy.mirroring import Mirroring
 from ..proxy.mitm import GatewayInstance, Hooks, check_version
-from ..records import Compared, Configure, FromShadow, LegFinished, ShadowDropped
+from ..records import Compared, Configure, FromShadow, LegFinished, ShadowCounts, ShadowDropped
 from ..resources.endpoints import Address
 from ..routing.table import DestinationKind
 from ..shadow.channel import ChannelOptions, ShadowChannel
@@ -39,6 +39,7 @@ from ..telemetry.loop_lag import LoopLag
 from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
 from .configuring import Compilation, bindings, compile_reading, empty, paths_of
+from .labels import Labels
 from .options import OPTIONS, add_options, quickstart, settings_of
 from .views import Exchanges, Views
 
@@ -179,10 +180,7 @@ class Gateway:
         rules = rules_of(snapshot)
         if self._scraper is not None:
             self._scraper.update(_scraped(snapshot))
-        for rule in rules:
-            self.metrics.introduce_cluster(rule.cluster)
-            for mirror in rule.mirrors:
-                self.metrics.introduce_mirror(mirror.cluster)
+        self._labels.adopt(rules)
         self.plane.emit(
             ConfigApplied(
                 self._applied, snapshot.generation, len(snapshot.table.listeners), len(rules), len(snapshot.problems)
@@ -292,6 +290,7 @@ class Gateway:
 
     def _start_telemetry(self, plane: Dataplane) -> None:
         self.metrics = Metrics(CollectorRegistry(), mitmproxy=version.VERSION)
+        self._labels = Labels(self.metrics)
         try:
             self._access_log = AccessLog(ctx.options.gateway_access_log)
         except OSError as error:
@@ -362,6 +361,8 @@ class Gateway:
 
     def _from_shadow(self, message: FromShadow) -> None:
         self._mirroring.received(message)
+        if isinstance(message, ShadowCounts):
+            self._views.shadow_counts = message
         plane = self.plane
         if plane is None or not isinstance(message, LegFinished | Compared | ShadowDropped):
             return

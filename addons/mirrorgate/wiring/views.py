@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from ..director import Director, LastPick, destinations_of, profile_of, rules_of
+from ..admission.cluster import Gauges
+from ..director import Director, destinations_of, limits_of, profile_of, rules_of
 from ..events import Event
-from ..proxy.admin_sources import BreakerView, ClusterView, EndpointView, PickView, ScoreView
+from ..proxy.admin_sources import ClusterView
+from ..proxy.admin_views import endpoint_rows, limit_views, pick_view
 from ..proxy.dataplane import Dataplane
-from ..records import Compared
+from ..records import Compared, ShadowCounts
 from ..resources.describing import to_document
 from ..routing.rendering import render
 from ..routing.table import Destination, Rule
-from ..scheduling.endpoints import EndpointHealth, endpoint_views
+from ..scheduling.endpoints import EndpointHealth, EndpointView, endpoint_views
 from ..shadow.channel import ShadowChannel
 from ..telemetry.samples import Sample
 from ..telemetry.state_samples import cluster_samples, endpoint_inflight_samples, pool_samples
@@ -53,11 +55,15 @@ class Exchanges:
 class Views:
     """Reads the parts when asked."""
 
-    def __init__(self, plane: Dataplane, channel: ShadowChannel, loads: Callable[[], object]) -> None:
+    def __init__(
+        self, plane: Dataplane, channel: ShadowChannel, loads: Callable[[], Mapping[str, EndpointHealth]]
+    ) -> None:
         self._plane = plane
         self._director: Director = plane.director
         self._channel = channel
         self._loads = loads
+        self.shadow_counts: ShadowCounts | None = None
+        """The shadow process's latest, `None` before the first."""
 
     def resources(self) -> object:
         snapshot = self._director.snapshot
@@ -74,10 +80,10 @@ class Views:
         return render(self._director.snapshot.table)
 
     def clusters(self) -> object:
-        views = []
+        views: list[ClusterView] = []
         for rule in rules_of(self._director.snapshot):
-            views.append(self._rule_cluster(rule))
-            views += [self._cluster(mirror.cluster, "mirror", [mirror.destination], []) for mirror in rule.mirrors]
+            views.append(self._rule(rule))
+            views += [self._cluster(mirror.cluster, "mirror", [mirror.destination]) for mirror in rule.mirrors]
         return {"clusters": views}
 
     def samples(self) -> Iterable[Sample]:
@@ -93,84 +99,42 @@ class Views:
                     yield from pool_samples(destination.ref, self._endpoints(destination), now)
         yield from endpoint_inflight_samples("all", self._director.in_flight.counts().items())
         stats = self._channel.stats()
-        yield Sample("mirrorgate_shadow_queue_bytes", stats.queued)
-        yield Sample("mirrorgate_shadow_up", float(stats.up))
+        yield Sample("mirrorgate_shadow_queue_bytes", stats.queued + stats.reserved)
+        yield Sample("mirrorgate_shadow_queue_limit_bytes", stats.limit)
+        counts = self.shadow_counts
+        if counts is not None:
+            yield Sample("mirrorgate_shadow_exchanges", counts.exchanges)
+            yield Sample("mirrorgate_shadow_held_bytes", counts.held_bytes)
+            yield Sample("mirrorgate_shadow_judge_errors_total", counts.failed)
+            yield Sample("mirrorgate_journal_records_total", counts.journal_written, {"result": "written"})
+            yield Sample("mirrorgate_journal_records_total", counts.journal_lost, {"result": "lost"})
+        mirroring = self._plane.mirroring
+        yield Sample("mirrorgate_shadow_paused", float(mirroring is not None and mirroring.paused))
+        active = sum(client.carrier is not None for client in self._plane.connections)
+        yield Sample("mirrorgate_downstream_connections", len(self._plane.connections), {"listener": "all"})
+        yield Sample("mirrorgate_downstream_requests_active", active, {"listener": "all"})
 
-    def _endpoints(self, destination: Destination) -> list:  # type: ignore[type-arg]
+    def _endpoints(self, destination: Destination) -> list[EndpointView]:
         targets = {str(address): address for address in destination.endpoints}
-        return endpoint_views(targets, self._health(), self._director.in_flight)
+        return endpoint_views(targets, self._loads(), self._director.in_flight)
 
-    def _health(self) -> dict[str, EndpointHealth]:
-        return self._loads()  # type: ignore[return-value]
-
-    def _rule_cluster(self, rule: Rule) -> ClusterView:
-        destinations = [b.destination for b in rule.backends if b.destination is not None]
-        view = self._cluster(rule.cluster, "rule", destinations, list(self._director.last_picks.get(rule.cluster, ())))
+    def _rule(self, rule: Rule) -> ClusterView:
+        destinations = [backend.destination for backend in rule.backends if backend.destination is not None]
+        view = self._cluster(rule.cluster, "rule", destinations)
         pool = self._plane.pools.get(rule.cluster)
-        traffic = rule.traffic
-        active, pending, connections = (0, 0, 0)
-        if pool is not None:
-            gauges = pool.cluster.gauges
-            active, pending, connections = gauges.active, gauges.pending, gauges.connections
-        view["limits"] = {
-            "connections": _limit(connections, max(1, traffic.max_connections)),
-            "pending": _limit(pending, traffic.max_pending_requests),
-            "parallel": _limit(active, traffic.max_parallel_requests),
-        }
-        view["profiles"] = [profile_of(d, traffic).name for d in destinations]  # type: ignore[typeddict-unknown-key]
+        view["limits"] = limit_views(
+            pool.cluster.gauges if pool is not None else Gauges(0, 0, 0, limits_of(rule.traffic))
+        )
+        view["profiles"] = [profile_of(destination, rule.traffic).name for destination in destinations]
+        picks = self._director.last_picks.get(rule.cluster, ())
+        view["picks"] = [pick_view(last.at, last.model, last.pick) for last in reversed(picks)]
         return view
 
-    def _cluster(self, name: str, kind: str, destinations: list[Destination], picks: list[LastPick]) -> ClusterView:
-        now = time.monotonic()
-        health = self._health()
-        endpoints: list[EndpointView] = []
-        for destination in destinations:
-            for view in self._endpoints(destination):
-                known = health.get(view.key)
-                load = view.load
-                endpoints.append(
-                    {
-                        "address": view.key,
-                        "name": view.address.name,
-                        "healthy": view.healthy,
-                        "in_flight": view.in_flight,
-                        "load": None
-                        if load is None
-                        else {
-                            "waiting": load.waiting,
-                            "running": load.running,
-                            "kv_usage": load.kv_usage or 0.0,
-                            "age": max(0.0, now - load.at),
-                        },
-                        "error": "" if known is None or known.healthy else known.last_error,
-                    }
-                )
+    def _cluster(self, name: str, kind: str, destinations: list[Destination]) -> ClusterView:
+        views = [view for destination in destinations for view in self._endpoints(destination)]
         return {
             "name": name,
             "kind": kind,
             "destinations": [destination.ref for destination in destinations],
-            "endpoints": endpoints,
-            "picks": [_pick(pick) for pick in reversed(picks)],
+            "endpoints": endpoint_rows(views, dict(self._loads()), time.monotonic()),
         }
-
-
-def _limit(used: int, limit: int) -> BreakerView:
-    return {"used": used, "limit": limit, "open": used >= limit}
-
-
-def _pick(last: LastPick) -> PickView:
-    scores: list[ScoreView] = [
-        {
-            "endpoint": scored.endpoint,
-            "total": scored.total,
-            "parts": {name: score * weight for name, score, weight in scored.parts},
-        }
-        for scored in last.pick.scores
-    ]
-    return {
-        "at": last.at,
-        "endpoint": last.pick.endpoint,
-        "profile": last.pick.profile,
-        "reason": last.pick.reason,
-        "scores": scores,
-    }

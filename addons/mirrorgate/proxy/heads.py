@@ -1,0 +1,201 @@
+"""Heads of HTTP/1.1 messages: what a request or status line and its fields mean, and which of them travel on.
+
+llhttp has checked the grammar; this adds what RFC 9112 leaves to the application: exactly one Host, no transfer coding
+but chunked, a request target in one of the known forms, and the authority that the request is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import Refusal
+
+__all__ = [
+    "Fields",
+    "Malformed",
+    "RequestHead",
+    "ResponseHead",
+    "render_response",
+    "request_head",
+    "response_head",
+    "without_hop_by_hop",
+]
+
+Fields = tuple[tuple[bytes, bytes], ...]
+
+_HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade", b"trailer")
+)
+"""RFC 9110, 7.6.1: of this connection, so never forwarded."""
+
+_NEVER_NAMED = frozenset((b"", b"close", b"keep-alive", b"upgrade", b"te", b"host", b"content-length"))
+"""What Connection cannot take away: its own words, and the fields that say where a message goes and ends."""
+
+_VERSIONS = ("1.1", "1.0")
+
+_AUTHORITY_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]")
+
+
+class Malformed(Exception):
+    """The peer broke the protocol; the connection ends. Carries the local reply for a client."""
+
+    def __init__(self, message: str, refusal: Refusal = Refusal.BAD_REQUEST) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request line and its header fields, validated."""
+
+    method: bytes
+    target: bytes
+    """As on the wire."""
+    path: bytes
+    """Origin form, query included."""
+    authority: bytes
+    """Host and port as the client named them, from an absolute target or the Host field; empty for HTTP/1.0."""
+    version: bytes
+    fields: Fields
+    """Host is the authority, also where an absolute target overrode it (RFC 9112, 3.2.2)."""
+    content_length: int | None
+    """Declared length; `None` when there is none."""
+    chunked: bool
+    keep_alive: bool
+    upgrade: bytes
+    """The protocol of an Upgrade that Connection announces, lower case; empty for none, and for HTTP/1.0, whose
+    Upgrade is ignored (RFC 9110, 7.8)."""
+    expects_continue: bool
+
+    @property
+    def has_body(self) -> bool:
+        return self.chunked or bool(self.content_length)
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """A status line and its header fields."""
+
+    version: bytes
+    status: int
+    reason: bytes
+    fields: Fields
+    content_length: int | None
+    chunked: bool
+    bodiless: bool
+    """Whether no body follows, whatever the fields say (HEAD, 1xx, 204, 304)."""
+
+
+def request_head(
+    method: bytes, target: bytes, version: str, fields: Fields, *, keep_alive: bool, upgrading: bool
+) -> RequestHead:
+    """Make sense of a request's head; raises `Malformed`. `upgrading` is llhttp's word on Connection and Upgrade."""
+    if version not in _VERSIONS:
+        raise Malformed(f"HTTP/{version} is not supported")
+    old = version == "1.0"
+    length, chunked = _framing(fields)
+    if chunked and old:
+        raise Malformed("Transfer-Encoding in HTTP/1.0")
+    host: bytes | None = None
+    upgrade = b""
+    expects = False
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"host":
+            if host is not None:
+                raise Malformed("more than one Host")
+            host = value.strip()
+        elif lower == b"upgrade":
+            upgrade = value.strip().lower()
+        elif lower == b"expect":
+            expects = value.strip().lower() == b"100-continue"
+    if host is None and not old:
+        raise Malformed("no Host")
+    path, authority = _origin_form(method, target, host or b"")
+    if authority != host:
+        fields = _with_host(fields, authority)
+    return RequestHead(
+        method, target, path, authority, b"HTTP/" + version.encode(), fields, length, chunked, keep_alive,
+        upgrade if upgrading and not old else b"", expects and not old,
+    )  # fmt: skip
+
+
+def response_head(status: int, reason: bytes, version: str, fields: Fields, *, to_head: bool) -> ResponseHead:
+    """Make sense of a response's head; raises `Malformed`. `to_head` says that the request is HEAD."""
+    if version not in _VERSIONS:
+        raise Malformed(f"an answer in HTTP/{version}")
+    if status < 100:
+        raise Malformed(f"status {status}")
+    length, chunked = _framing(fields)
+    bodiless = to_head or status < 200 or status in (204, 304)
+    return ResponseHead(b"HTTP/" + version.encode(), status, reason, fields, length, chunked, bodiless)
+
+
+def without_hop_by_hop(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Leave out the fields of this connection only, and those that Connection names (RFC 9110, 7.6.1)."""
+    named: set[bytes] | None = None
+    kept = []
+    for field in fields:
+        lower = field[0].lower()
+        if lower in _HOP_BY_HOP:
+            if lower == b"connection":
+                options = {option.strip().lower() for option in field[1].split(b",")}
+                named = options if named is None else named | options
+        else:
+            kept.append(field)
+    if named and (named := named - _NEVER_NAMED):
+        kept = [field for field in kept if field[0].lower() not in named]
+    return kept
+
+
+def render_response(status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Render a response head for HTTP/1.1."""
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join([b"%b: %b\r\n" % field for field in fields]))
+
+
+def _framing(fields: Fields) -> tuple[int | None, bool]:
+    length: int | None = None
+    chunked = False
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"content-length":
+            length = int(value)
+        elif lower == b"transfer-encoding":
+            if value.strip().lower() != b"chunked":
+                raise Malformed("a transfer coding other than chunked")
+            chunked = True
+    return length, chunked
+
+
+def _origin_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """Split a request target into path and authority (RFC 9112, 3.2): an absolute target wins over Host."""
+    if method == b"CONNECT":
+        raise Malformed("CONNECT is not supported")
+    authority = host
+    path = target
+    if not target.startswith(b"/"):
+        if target == b"*" and method == b"OPTIONS":
+            path = b"*"
+        else:
+            scheme, separator, rest = target.partition(b"://")
+            if not separator or scheme.lower() not in (b"http", b"https"):
+                raise Malformed("a request target of unknown form")
+            end = next((i for i, byte in enumerate(rest) if byte in b"/?#"), len(rest))
+            authority, path = rest[:end], rest[end:]
+            if not authority:
+                raise Malformed("a request target without a host")
+            if not path.startswith(b"/"):
+                path = b"/" + path
+    if not _AUTHORITY_BYTES.issuperset(authority):
+        raise Malformed("an invalid Host")
+    if b"#" in path:
+        raise Malformed("a fragment in the request target")
+    return path, authority
+
+
+def _with_host(fields: Fields, authority: bytes) -> Fields:
+    """Put the authority of an absolute target in Host's place, so that nobody downstream sees another host than the
+    one that was routed by."""
+    rest = tuple(field for field in fields if field[0].lower() != b"host")
+    return ((b"host", authority), *rest) if authority else rest

@@ -1,0 +1,164 @@
+"""The gateway that the demo shows: started as a user starts it, and watched through its admin server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from ..processes import Process, ProcessError
+from .errors import DemoError
+
+__all__ = ["Comparison", "RunningGateway", "running_gateway"]
+
+LISTENER = 80
+"""The port that both tutorials' Gateway declares."""
+_PORTS = (8080, 9901, 8081)
+"""Where the README says that listener, admin server and mitmweb are."""
+_PATIENCE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A row of `/exchanges`, with what of its record the demo shows."""
+
+    at: float
+    outcome: str
+    similarity: float | None
+    primary: dict[str, Any]
+    candidate: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    port: int
+    admin_port: int
+    web_port: int
+    web_password: str
+    process: Process
+    http: httpx.AsyncClient
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        """The dashboard."""
+        return f"http://127.0.0.1:{self.admin_port}/"
+
+    @property
+    def web_url(self) -> str:
+        """mitmweb, with what it asks for."""
+        return f"http://127.0.0.1:{self.web_port}/?token={self.web_password}"
+
+    @property
+    def command(self) -> str:
+        """The command that a user types, without the interpreter and the secret."""
+        ports = {"--port-offset": self.port - LISTENER, "--admin": f"127.0.0.1:{self.admin_port}"}
+        if self.web_port != _PORTS[2]:
+            ports["--web-port"] = self.web_port
+        if self.admin_port == _PORTS[1]:
+            del ports["--admin"]
+        return " ".join(["mirrorgate run manifests/ --web", *(f"{name} {value}" for name, value in ports.items())])
+
+    async def page(self, path: str) -> Any:
+        """Return a page of the admin server as JSON. Raises `DemoError`."""
+        try:
+            answer = await self.http.get(self.admin_url + path.lstrip("/"))
+            answer.raise_for_status()
+        except httpx.HTTPError as error:
+            raise DemoError(f"the gateway's {path} does not answer: {error!r}\n{self.tail()}") from error
+        return answer.json()
+
+    async def metric(self, name: str) -> float:
+        """Return the sum of a metric's samples."""
+        text = (await self.http.get(f"{self.admin_url}metrics")).text
+        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    async def generation(self) -> int:
+        """Return how many configurations have taken effect."""
+        return int((await self.page("/overview"))["generation"])
+
+    async def applied(self, after: int) -> None:
+        """Wait until a later configuration than this one has taken effect."""
+        async with self.patience("the changed manifests have not taken effect"):
+            while await self.generation() <= after:
+                await asyncio.sleep(0.05)
+
+    async def comparisons(self) -> list[Comparison]:
+        """Return the latest comparisons, oldest first."""
+        rows = (await self.page("/exchanges"))["exchanges"]
+        return [
+            Comparison(
+                row["at"],
+                row["outcome"],
+                row["similarity"],
+                row["record"]["primary"],
+                row["record"]["candidate"],
+            )
+            for row in reversed(rows)
+            if row["record"]
+        ]
+
+    async def cluster(self, kind: str) -> dict[str, Any]:
+        """Return the one cluster of a kind, `rule` or `mirror`."""
+        clusters = (await self.page("/clusters"))["clusters"]
+        found: dict[str, Any] = next(each for each in clusters if each["kind"] == kind)
+        return found
+
+    @contextlib.asynccontextmanager
+    async def patience(self, complaint: str) -> AsyncIterator[None]:
+        """Bound what is waited for. Raises `DemoError` with the complaint when time is up."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                yield
+        except TimeoutError as error:
+            raise DemoError(f"{complaint} after {_PATIENCE:g} s\n{self.tail()}") from error
+
+    def tail(self) -> str:
+        """Return the end of the gateway's log."""
+        return "\n".join(["the gateway's log ends with:", *self.process.output[-12:]])
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(manifests: Path) -> AsyncIterator[RunningGateway]:
+    """Run `mirrorgate run` until the block ends. Raises `DemoError` when it does not get ready."""
+    port, admin_port, web_port = _free_ports()
+    password = secrets.token_hex(8)
+    command = [sys.executable, "-m", "mirrorgate.cli", "run", str(manifests), "--web", "--web-port", str(web_port)]
+    command += ["--port-offset", str(port - LISTENER), "--admin", f"127.0.0.1:{admin_port}"]
+    command += ["--set", f"web_password={password}"]
+    async with Process(command) as process, httpx.AsyncClient(timeout=120.0, trust_env=False) as http:
+        try:
+            await process.ready(admin_port)
+        except ProcessError as error:
+            raise DemoError(f"the gateway does not start: {error}") from error
+        yield RunningGateway(port, admin_port, web_port, password, process, http)
+
+
+def _free_ports() -> list[int]:
+    """Return the usual ports, and where one is taken another; the gateway may still find it taken, and says so."""
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for wanted in _PORTS:
+            for port in (wanted, 0):
+                sock = stack.enter_context(socket.socket())
+                # As asyncio's servers do: what merely lingers from a demo before is free.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                with contextlib.suppress(OSError):
+                    sock.bind(("127.0.0.1", port))
+                    sock.listen()
+                    ports.append(sock.getsockname()[1])
+                    break
+        return ports
