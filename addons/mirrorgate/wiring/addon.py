@@ -114,6 +114,8 @@ class Gateway:
     def running(self) -> None:
         if self.plane is not None:
             return  # mitmproxy has only re-imported the script
+        if self._source is None:
+            self.configure(set(_LIVE_OPTIONS))  # nothing was set, so nobody has called it
         self._started = time.time()
         # mitmproxy logs every connection at INFO or below, through several handlers, printed or not (measured).
         logging.getLogger().setLevel(logging.WARNING)

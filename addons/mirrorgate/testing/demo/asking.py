@@ -8,8 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
 from .gateway import RunningGateway
 
 __all__ = ["PROMPTS", "TUTORIAL", "Answered", "Asking"]
@@ -88,7 +86,6 @@ class Asking:
 
     async def _send(self, body: dict[str, Any]) -> Answered:
         began = time.perf_counter()
-        async with httpx.AsyncClient(timeout=120.0, trust_env=False) as client:
-            answer = await client.post(self.gateway.url + _PATH, json=body, headers={"host": HOST})
+        answer = await self.gateway.http.post(self.gateway.url + _PATH, json=body, headers={"host": HOST})
         names = tuple(name.decode("latin-1").lower() for name, _ in answer.headers.raw)
         return Answered(answer.status_code, names, answer.text, time.perf_counter() - began)

@@ -19,13 +19,15 @@ OVERFLOW = "upstream connect error or disconnect/reset before headers. reset rea
 _HEADERS = ("content-length", "content-type", "date")
 """What Envoy sends with it, and nothing else."""
 _SLOW_TOKEN = 0.03
+_SHOWN = 80
 
 
 async def breaking(teller: Teller, gateway: RunningGateway, servers: Fleet, verbatim: list[str]) -> None:
     """Walk through the tutorial. Raises `DemoError` when something is not as it promises."""
     asking = Asking(gateway)
     teller.heading("Tutorial 2: circuit breaker rules for inference services")
-    teller.output(f"{' '.join(verbatim)}: as printed in the tutorial, taken over without a restart", style="dim")
+    files = " ".join(verbatim)
+    teller.output(f"the tutorial's manifests, unmodified, taken over while running: {files}", style="dim")
     limits = (await gateway.cluster("rule"))["limits"]
     declared = {name: limits[name]["limit"] for name in ("pending", "parallel")}
     if declared != {"pending": 1, "parallel": 1}:
@@ -42,16 +44,15 @@ async def breaking(teller: Teller, gateway: RunningGateway, servers: Fleet, verb
             raise DemoError("the first request had ended before the second was answered")
         _check_overflow(second)
         teller.output(second.body, "window 2 ", style="bold red")
-        teller.output(f"503 in {second.seconds * 1000:.0f} ms, while window 1 waits", style="dim")
+        teller.output(f"         status 503 after {second.seconds * 1000:.0f} ms, while window 1 waits", style="dim")
         answer = expect(await first)
     finally:
         first.cancel()
-    teller.output(answer.body, "window 1 ", most=90)
-    teller.output(f"200 in {answer.seconds * 1000:.0f} ms", style="dim")
+    teller.output(answer.body, "window 1 ", most=_SHOWN, remark=f"200 after {answer.seconds * 1000:.0f} ms")
+    teller.command("once more, now that the place is free", "window 2 ")
     await servers.pace(0.01)
     third = expect(await asking.tutorial())
-    teller.output(third.body, "window 2 ", most=90)
-    teller.output(f"200 in {third.seconds * 1000:.0f} ms, since the place is free again", style="dim")
+    teller.output(third.body, "window 2 ", most=_SHOWN, remark=f"200 after {third.seconds * 1000:.0f} ms")
     rejected = await gateway.metric("envoy_cluster_upstream_rq_active_overflow")
     limits = (await gateway.cluster("rule"))["limits"]
     if rejected != 1 or limits["parallel"]["used"]:

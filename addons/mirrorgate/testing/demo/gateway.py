@@ -7,7 +7,7 @@ import contextlib
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,24 +134,36 @@ class RunningGateway:
 @contextlib.asynccontextmanager
 async def running_gateway(manifests: Path) -> AsyncIterator[RunningGateway]:
     """Run `mirrorgate run` until the block ends. Raises `DemoError` when it does not get ready."""
-    port, admin_port, web_port = _free_ports()
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            gateway = await _started(manifests, stack, _PORTS)
+        except ProcessError:
+            # Somebody else, another demo perhaps, has taken a port since it was found free.
+            try:
+                gateway = await _started(manifests, stack, (0, 0, 0))
+            except ProcessError as error:
+                raise DemoError(f"the gateway does not start: {error}") from error
+        yield gateway
+
+
+async def _started(manifests: Path, stack: contextlib.AsyncExitStack, wanted: Sequence[int]) -> RunningGateway:
+    port, admin_port, web_port = _free_ports(wanted)
     password = secrets.token_hex(8)
     command = [sys.executable, "-m", "mirrorgate.cli", "run", str(manifests), "--web", "--web-port", str(web_port)]
     command += ["--port-offset", str(port - LISTENER), "--admin", f"127.0.0.1:{admin_port}"]
-    command += ["--set", f"web_password={password}"]
-    async with Process(command) as process, httpx.AsyncClient(timeout=120.0, trust_env=False) as http:
-        try:
-            await process.ready(admin_port)
-        except ProcessError as error:
-            raise DemoError(f"the gateway does not start: {error}") from error
-        yield RunningGateway(port, admin_port, web_port, password, process, http)
+    process = await stack.enter_async_context(Process([*command, "--set", f"web_password={password}"]))
+    # Its own word first: at the port another gateway might answer.
+    await process.printed("gateway listening at")
+    await process.ready(admin_port)
+    http = await stack.enter_async_context(httpx.AsyncClient(timeout=120.0, trust_env=False))
+    return RunningGateway(port, admin_port, web_port, password, process, http)
 
 
-def _free_ports() -> list[int]:
+def _free_ports(usual: Sequence[int]) -> list[int]:
     """Return the usual ports, and where one is taken another; the gateway may still find it taken, and says so."""
     with contextlib.ExitStack() as stack:
         ports = []
-        for wanted in _PORTS:
+        for wanted in usual:
             for port in (wanted, 0):
                 sock = stack.enter_context(socket.socket())
                 # As asyncio's servers do: what merely lingers from a demo before is free.

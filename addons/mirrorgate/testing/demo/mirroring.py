@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 
 from rich.live import Live
@@ -22,16 +23,16 @@ async def mirroring(teller: Teller, gateway: RunningGateway, servers: Fleet, ver
     """Walk through the tutorial. Raises `DemoError` when something is not as it promises."""
     asking = Asking(gateway)
     teller.heading("Tutorial 1: traffic mirroring for inference services")
-    teller.output(f"{' '.join(verbatim)}: as printed in the tutorial", style="dim")
+    teller.output(f"the tutorial's manifests, unmodified: {' '.join(verbatim)}", style="dim")
     teller.command(asking.curl)
     answer = expect(await asking.tutorial())
-    teller.output(answer.body, most=300)
-    teller.command(f"kubectl logs deployments/... {servers.grep}")
+    teller.output(answer.body, most=2 * teller.width)
+    teller.say(f"The tutorial's check: the logs of both services {servers.grep}")
     for role in Role:
         async with gateway.patience(f"the {role} service has not logged the request"):
             while not (lines := servers.answered(role)):
                 await asyncio.sleep(0.02)
-        teller.output(f"{role} service logs:", style="dim")
+        teller.output(f"{role} service logs:")
         for line in lines:
             teller.output(line)
     counts = [len(servers.answered(role)) for role in Role]
@@ -59,19 +60,22 @@ def expect(answer: Answered, status: int = 200) -> Answered:
 async def _compared(teller: Teller, gateway: RunningGateway, asking: Asking) -> list[Comparison]:
     """Send more requests, and show the comparisons as they come in."""
     comparisons: list[Comparison] = []
-    live = Live(comparison_table([]), console=teller.console, auto_refresh=False, transient=False)
-    with live:
+    live = Live(console=teller.console, auto_refresh=False) if teller.console.is_terminal else None
+    with live or contextlib.nullcontext():
         sending = asyncio.get_running_loop().create_task(asking.prompts(_MORE), name="demo requests")
         try:
             async with gateway.patience("not every request has been compared"):
                 while len(comparisons) <= _MORE:
                     await asyncio.sleep(0.2)
                     comparisons = await gateway.comparisons()
-                    live.update(comparison_table(comparisons), refresh=teller.console.is_terminal)
+                    if live is not None:
+                        live.update(comparison_table(comparisons), refresh=True)
             for answer in await sending:
                 expect(answer)
         finally:
             sending.cancel()
+    if live is None:
+        teller.console.print(comparison_table(comparisons))
     return comparisons
 
 

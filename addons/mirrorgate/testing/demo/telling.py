@@ -35,6 +35,11 @@ class Teller:
     def __init__(self, console: Console) -> None:
         self.console = console
 
+    @property
+    def width(self) -> int:
+        """Characters of a line of `output`."""
+        return self.console.width - len(_INDENT)
+
     def heading(self, text: str) -> None:
         """Begin a part."""
         self.console.print()
@@ -55,11 +60,11 @@ class Teller:
         """Print a command that somebody types."""
         self._print(Text.assemble((f"{where}$ ", "bold cyan"), (text, "cyan")))
 
-    def output(self, text: str, where: str = "", *, most: int | None = None, style: str = "") -> None:
-        """Print what a command answers, `most` characters of it."""
+    def output(self, text: str, where: str = "", *, most: int | None = None, remark: str = "", style: str = "") -> None:
+        """Print what a command answers, `most` characters of it, and a remark behind it."""
         if most is not None and len(text) > most:
-            text = text[:most] + " …"
-        self._print(Text.assemble((where, "bold cyan"), (text, style)))
+            text = text[: most - 1] + "…"
+        self._print(Text.assemble((where, "bold cyan"), (text, style), (f"  {remark}" if remark else "", "dim")))
 
     def check(self, text: str) -> None:
         """Print something that has been verified."""
@@ -70,7 +75,7 @@ class Teller:
         self.console.print()
 
     def _print(self, text: Text) -> None:
-        for line in text.wrap(self.console, self.console.width - len(_INDENT)):
+        for line in text.wrap(self.console, self.width):
             line.rstrip()
             self.console.print(Text(_INDENT) + line)
 
