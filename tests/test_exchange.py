@@ -82,6 +82,7 @@ def test_an_answered_exchange_tells_what_is_known_of_it() -> None:
         "bytes_sent": 20,
         "status": 200,
         "queued": 0.25,
+        "overhead": 0.001,
         "prompt_tokens": 5,
         "completion_tokens": 7,
         "mirrored": 2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_plus
+
 import msgspec
 
 from .plans import MirrorPlan, Plan
@@ -41,6 +43,7 @@ _CREDENTIALS = frozenset(
         b"ocp-apim-subscription-key",
     )
 )
+_IN_QUERY = frozenset(("key", "api_key", "api-key", "apikey", "access_token", "auth_token", "token"))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"))
 _INTERNAL = b"x-envoy-internal"
 _OURS = _FRAMING | {LEG_HEADER, _INTERNAL}
@@ -55,6 +58,7 @@ def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fi
     """Describe a candidate's leg; `sent` are the fields that the primary gets, framing included."""
     mirror = planned.mirror
     candidate = mirror.policy.candidate
+    path = plan.path.decode("latin-1")
     fields = sent if candidate.keep_credentials else without_credentials(sent)
     # The policy may give the candidate credentials of its own, but never another framing or mark.
     fields = _unmarked(apply(_header_changes(mirror), fields))
@@ -66,7 +70,7 @@ def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fi
         host=address.host,
         port=address.port,
         head=fields,
-        path=plan.path.decode("latin-1"),
+        path=path if candidate.keep_credentials else _without_query_credentials(path),
         model=candidate.model_name,
         timeout=_timeout(candidate, plan),
         connect_timeout=candidate.connect_timeout,
@@ -102,6 +106,15 @@ def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, p
 def policy_bytes(policy: ShadowPolicySpec) -> bytes:
     """Encode a policy for the shadow process. Costly: once a policy, not once a request."""
     return msgspec.json.encode(policy.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _without_query_credentials(target: str) -> str:
+    path, _, query = target.partition("?")
+    pairs = query.split("&")
+    kept = [pair for pair in pairs if unquote_plus(pair.partition("=")[0]).lower() not in _IN_QUERY]
+    if len(kept) == len(pairs):
+        return target
+    return f"{path}?{'&'.join(kept)}" if kept else path
 
 
 def _unmarked(fields: Fields) -> Fields:

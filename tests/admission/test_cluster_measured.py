@@ -81,9 +81,11 @@ class Simulation:
 
     def play(self) -> Cluster[int, int]:
         row = self.row
-        declared = (row.connections, row.pending, row.parallel)
+        connections, pending, parallel = (
+            1024 if n is None else n for n in (row.connections, row.pending, row.parallel)
+        )
         per_endpoint = UNLIMITED if row.per_endpoint is None else row.per_endpoint
-        calls: Cluster[int, int] = Cluster(Limits(*(1024 if n is None else n for n in declared), per_endpoint))
+        calls: Cluster[int, int] = Cluster(Limits(connections, pending, parallel, per_endpoint))
         for number in range(row.requests):
             endpoint = f"endpoint-{number % row.endpoints}"
             self.at(number * GAP, lambda e=endpoint, n=number: calls.request(e, n), endpoint)  # type: ignore[misc]

@@ -53,6 +53,7 @@ _streams = st.lists(
     st.sampled_from(
         [b"data: a", b"data:", b"data", b"event: e", b"id: 1", b": c", b"\n", b"\r", b"\r\n", b"\xef\xbb\xbf"]
     )
+    | st.sampled_from([b"data: a\n\n", b"data: \n\n", b"data: b\n\ndata: \xff\n\n", b"id: 2\n\n"])
     | st.binary(max_size=4),
     max_size=30,
 ).map(b"".join)
@@ -72,3 +73,13 @@ def test_any_cut_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
         assert [event for piece in pieces_of(stream, cuts) for event in cut.feed(piece)] == expected
         assert cut.oversized == whole.oversized
         assert cut.close() == whole.close()
+
+
+@given(st.lists(_streams, max_size=8), st.sampled_from([8 << 20, 12]))
+def test_whole_events_at_once_are_those_of_line_by_line(pieces: list[bytes], limit: int) -> None:
+    """What is read by the piece is what is read by the byte."""
+    quick, slow = EventDecoder(limit), EventDecoder(limit)
+    for piece in (b"data: begin\n\n", *pieces):
+        found = [event for at in range(len(piece)) for event in slow.feed(piece[at : at + 1])]
+        assert quick.feed(piece) == found
+    assert (quick.oversized, quick.close()) == (slow.oversized, slow.close())

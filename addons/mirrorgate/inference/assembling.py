@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from . import chat_shape, messages_shape, responses_shape
+from . import chat_chunks, chat_shape, messages_shape, responses_shape
 from .apis import Api
 from .completions import Broken, Completion, Shape, Timing
 from .drafts import Draft
@@ -28,6 +29,11 @@ _EVENT_READERS: dict[Api, _ReadEvent] = {
     Api.RESPONSES: responses_shape.read_event,
     Api.MESSAGES: messages_shape.read_event,
 }
+_CHUNK_READERS: dict[Api, Callable[[Draft, str], tuple[int, ...] | None]] = {
+    Api.CHAT: chat_chunks.read_chunk,
+    Api.COMPLETIONS: chat_chunks.read_chunk,
+}
+"""What reads the common events of a stream at once; those that it declines go to `_EVENT_READERS`."""
 _WHOLE_READERS: dict[Api, Callable[[Draft, Any], None]] = {
     Api.CHAT: chat_shape.read_whole,
     Api.COMPLETIONS: chat_shape.read_whole,
@@ -147,18 +153,19 @@ def _streamed(
     if api is None or api is Api.EMBEDDINGS:
         # Unknown events mean nothing to us: such a stream is compared as text, without its times.
         return Completion(status, Shape.BYTES, streamed=True, done=True, content=b"".join(pieces))
-    read = _EVENT_READERS[api]
+    read, read_chunk = _EVENT_READERS[api], _CHUNK_READERS.get(api)
     draft = Draft()
     decoder = EventDecoder()
-    moments: dict[int, list[float]] = {}
+    moments: defaultdict[int, list[float]] = defaultdict(list)
     count = 0
     at = started
     for position, piece in enumerate(pieces):
         at = times[position] if position < len(times) else at
         for event in decoder.feed(piece):
             count += 1
-            for index in _read(read, draft, event):
-                moments.setdefault(index, []).append(at - started)
+            indexes = None if read_chunk is None else read_chunk(draft, event.data)
+            for index in _read(read, draft, event) if indexes is None else indexes:
+                moments[index].append(at - started)
     cut_off = decoder.close()
     if cut_off is not None and cut_off.data.strip() == "[DONE]":
         count += 1

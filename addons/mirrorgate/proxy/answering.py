@@ -11,6 +11,7 @@ from mitmproxy import http
 from ..errors import Refusal
 from ..exchange import State
 from .heads import Fields, ResponseHead
+from .hooking import through
 from .mitm import killed
 from .rendering import answer_head, websocket_upgrade
 
@@ -65,29 +66,29 @@ class Answer:
         large = limit is not None and (limit == 0 or (head.content_length or 0) > limit)
         if facts.streamed or large or head.status == 101:
             response.stream = True
-        carrier.after(carrier.fire("responseheaders"), self._begin)
+        carrier.hooks.after(carrier.hooks.fire("responseheaders"), self._begin)
 
     def upstream_body(self, pieces: list[bytes]) -> None:
         carrier = self._carrier
-        if carrier.hook_pending:
+        if carrier.hooks.pending:
             self._backlog += pieces
         elif carrier.over:
             return
         elif self._streaming:
-            carrier.last_byte = time.monotonic()
+            carrier.clocks.touch()
             self._stream(pieces)
         elif carrier.facts.state is State.TUNNEL:
-            carrier.last_byte = time.monotonic()
+            carrier.clocks.touch()
             for piece in pieces:
                 carrier.facts.bytes_sent += len(piece)
                 carrier.connection.write(piece)
         else:
-            carrier.last_byte = time.monotonic()
+            carrier.clocks.touch()
             self._collect(pieces)
 
     def upstream_end(self, trailers: Fields) -> None:
         carrier = self._carrier
-        if carrier.hook_pending:
+        if carrier.hooks.pending:
             self._backlog_end = trailers
             return
         if carrier.over:
@@ -102,7 +103,7 @@ class Answer:
             response.trailers = http.Headers(trailers)
         response.data.timestamp_end = time.time()
         if self._streaming:
-            for part in carrier.through(response.stream, b"", last=True):
+            for part in through(response.stream, b"", last=True):
                 if part:
                     self._write(part)
             if carrier.plane.settings.store_streamed:
@@ -111,7 +112,7 @@ class Answer:
             content = response.data.content = b"".join(self._buffer)
             self._tail.append(content[-4096:])
             self._buffer = []
-        carrier.after(carrier.fire("response"), self._complete)
+        carrier.hooks.after(carrier.hooks.fire("response"), self._complete)
 
     def upstream_failed(self, refusal: Refusal) -> None:
         carrier = self._carrier
@@ -120,7 +121,7 @@ class Answer:
         if carrier.facts.state is State.TUNNEL:
             carrier.close = True
             carrier.finish()
-        elif carrier.hook_pending:
+        elif carrier.hooks.pending:
             self._backlog_failure = refusal
         elif carrier.facts.state is State.FORWARDING:
             carrier.run(carrier.fail(refusal))
@@ -138,15 +139,18 @@ class Answer:
     def _begin(self) -> None:
         """Begin to answer, now that addons have seen the head."""
         carrier, head, response = self._carrier, self._head, self._carrier.flow.response
-        if carrier.over or head is None or response is None:
+        if carrier.over or head is None:
             return
         if killed(carrier.flow):
             carrier.cut(Refusal.KILLED)
             return
-        if head.status == 101:
-            carrier.run(self._switch())
+        if response is None or (head.status == 101 and not websocket_upgrade(carrier.inbound.head)):
+            self._break(Refusal.UPSTREAM_PROTOCOL)
             return
-        if response.stream and not head.bodiless:
+        if head.status == 101:
+            self._switch()
+            return
+        if response.stream and not head.bodiless and not self._bodiless:
             self._streaming = True
             self._send_head()
         self._catch_up()
@@ -175,7 +179,7 @@ class Answer:
             facts.pieces += 1
         stream = carrier.flow.response.stream  # type: ignore[union-attr]
         if stream is not True:
-            pieces = [part for piece in pieces for part in carrier.through(stream, piece) if part]
+            pieces = [part for piece in pieces for part in through(stream, piece) if part]
             if not pieces:
                 return
         self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
@@ -196,6 +200,9 @@ class Answer:
         limit = carrier.plane.settings.stream_over
         response = carrier.flow.response
         if limit is not None and self._buffered > limit and response is not None:
+            if self._bodiless:
+                self._buffer.clear()  # it is sent to nobody
+                return
             response.stream = True
             self._streaming = True
             self._send_head()
@@ -216,8 +223,9 @@ class Answer:
         else:
             if carrier.mirror is not None and response.raw_content:
                 carrier.mirror.answer([response.raw_content])
-            self._send_head(b"" if head.bodiless else response.raw_content or b"")
+            self._send_head(b"" if self._bodiless else response.raw_content or b"")
         self._read_usage()
+        carrier.clocks.stop("request")  # it bounds the upstream; a client may read as slowly as it likes, but read
         if carrier.connection.when_drained(carrier):
             carrier.over = True
             return  # the place is held until the client has the last byte
@@ -236,18 +244,19 @@ class Answer:
             head,
             plan,
             content,
+            bodiless=self._bodiless or response.status_code == 101,
             old_client=carrier.inbound.head.version == b"HTTP/1.0",
             close=carrier.close,
-            method=carrier.facts.method,
             date=carrier.plane.date(),
         )
         carrier.close = carrier.close or until_close
         carrier.facts.status = response.status_code
         self.head_sent = True
-        if content:
+        if content is not None:
             carrier.facts.bytes_sent += len(content)
             if self._chunked:  # buffered, with trailers
-                content = b"%x\r\n%b\r\n%b" % (len(content), content, self._last_chunk(response))
+                chunk = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
+                content = chunk + self._last_chunk(response)
             rendered += content
         carrier.connection.write(rendered)
 
@@ -265,27 +274,42 @@ class Answer:
             carrier.flow.response = None
             carrier.run(carrier.fail(Refusal.UPSTREAM_PROTOCOL))
 
-    async def _switch(self) -> None:
-        """Pass a switch of protocols on and become a tunnel."""
+    def _switch(self) -> None:
+        """Pass a switch of protocols on, once addons have seen it."""
         carrier, upstream, response = self._carrier, self._carrier.upstream, self._carrier.flow.response
         assert upstream is not None
         assert response is not None
         rest = upstream.tunnel()
+        if rest:
+            self._backlog.append(rest)
         response.data.timestamp_end = time.time()
-        if not await carrier.hook("response"):
+        carrier.hooks.after(carrier.hooks.fire("response"), self._become_tunnel)
+
+    def _become_tunnel(self) -> None:
+        carrier, upstream, response = self._carrier, self._carrier.upstream, self._carrier.flow.response
+        if carrier.over:
             return
-        if not websocket_upgrade(carrier.inbound.head):
-            self._break(Refusal.UPSTREAM_PROTOCOL)
+        if killed(carrier.flow) or response is None or upstream is None:
+            carrier.cut(Refusal.KILLED, hook=False)
+            return
+        if response.status_code != 101:  # an addon has refused the switch
+            self._send_head(b"" if self._bodiless else response.raw_content or b"")
+            carrier.finish()
             return
         self._send_head(b"")
         carrier.facts.to(State.TUNNEL)
+        carrier.clocks.stop("request")  # it bounds an answer, and a tunnel has no end to wait for
         carrier.close = True
-        if rest:
-            carrier.connection.write(rest)
         held = carrier.connection.start_tunnel()
         if held:
-            upstream.write(held)
+            carrier.tunnel_data(held)
         self._catch_up()
+
+    @property
+    def _bodiless(self) -> bool:
+        """Whether the client gets no body, as addons have left the answer (RFC 9112, 6.3)."""
+        response = self._carrier.flow.response
+        return self._carrier.facts.method == "HEAD" or (response is not None and response.status_code in (204, 304))
 
     def _read_usage(self) -> None:
         facts = self._carrier.facts

@@ -1,4 +1,4 @@
-"""Carries one exchange from its head to its release: what it holds, its hooks, its clocks, and its end.
+"""Carries one exchange from its head to its release: what it holds, and its end.
 
 The way up to admission is a coroutine (`requesting`), since an addon may make it wait at any hook. From there on
 everything is callbacks (`answering`, `uploading`), so that a piece of the answer costs one call and no task. Whatever
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from mitmproxy import flow as mitm_flow
@@ -21,8 +21,10 @@ from ..plans import Plan, Refused
 from ..resources.endpoints import Address
 from . import replying
 from .answering import Answer
+from .clocks import Clocks
 from .heads import Malformed
-from .mitm import killed, wait_for_resume
+from .hooking import FlowHooks
+from .mitm import killed
 from .requesting import request_phase
 from .uploading import Upload
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["Carrier"]
 
 logger = logging.getLogger(__name__)
+
+_HIGH_WATER = 256 * 1024
+"""Body bytes that are held while an addon looks at the request's head, before the client is made to wait."""
 
 
 class Carrier:
@@ -60,27 +65,25 @@ class Carrier:
         self.upload: Upload | None = None
         """Set when the request streams; a buffered one is sent whole."""
         self.answer = Answer(self)
+        self.hooks = FlowHooks(self)
         self.mirror: MirrorHandle | None = None
         self.upstream: Upstream | None = None
         self.sent_up = False
         """Whether the request has been passed on completely."""
-        self.last_byte = time.monotonic()
+        self.clocks = Clocks(self)
         self.gone = False
         """Whether the client has left."""
         self.over = False
         """Whether nothing more goes to the client or comes from the upstream; hooks may still be running."""
         self.close = not head.keep_alive
         """Whether the client's connection ends with this exchange."""
-        self.hook_pending = False
-        """Whether the answer waits for an addon."""
         self._pool: ClusterPool | None = None
         self._in_queue = False
         self._queued_at = 0.0
         self._in_flight: Permit | None = None
         self._finished = False
         self._wake: asyncio.Future[None] | None = None
-        self._held: asyncio.Future[None] | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._failing = False
 
     def start(self) -> None:
         self.run(request_phase(self))
@@ -97,9 +100,9 @@ class Carrier:
         self.plan = plan
         self.facts.to(State.ADMITTING)
         if self.upload is None or self.inbound.ended:
-            self.start_request_timer()
-        if plan.timeouts.max_duration:
-            self._arm("duration", plan.timeouts.max_duration, self._timed_out, Refusal.MAX_DURATION)
+            self.clocks.start_request()
+        self.clocks.start_duration(plan.timeouts.max_duration)
+        self.clocks.start_idle(plan.timeouts.stream_idle)
         self._queued_at = time.monotonic()
         self._in_queue = True
         self._pool = self.plane.pool(plan)
@@ -110,19 +113,16 @@ class Carrier:
         plan = self.plan
         assert plan is not None
         self._in_queue = False
-        now = time.monotonic()
-        self.facts.queued = now - self._queued_at
-        self.facts.overhead = max(0.0, time.time() - self.facts.started - self.facts.queued)
-        self.last_byte = now
         self.upstream = upstream
-        upstream.begin(self.answer, head=self.facts.method == "HEAD")
-        self.flow.server_conn = upstream.server
-        self._in_flight = self.plane.director.started(plan)
-        self.facts.to(State.FORWARDING)
-        idle = plan.timeouts.stream_idle
-        if idle:
-            self._arm("idle", idle, self._idle_tick, idle)
         try:
+            self.facts.queued = time.monotonic() - self._queued_at
+            self.facts.overhead = max(0.0, time.time() - self.facts.started - self.facts.queued)
+            self.clocks.touch()
+            # What the upstream is asked decides about its answer, whatever the client has asked.
+            upstream.begin(self.answer, head=self.flow.request.data.method.upper() == b"HEAD")
+            self.flow.server_conn = upstream.server
+            self._in_flight = self.plane.director.started(plan)
+            self.facts.to(State.FORWARDING)
             replying.forward(self, upstream, plan)
         except Exception:
             self.bug()
@@ -131,29 +131,27 @@ class Carrier:
         self._in_queue = False
         self.run(self.fail(refusal))
 
-    @property
-    def cluster_name(self) -> str:
-        """The cluster that was asked for a connection, empty before."""
-        return self._pool.name if self._pool is not None else ""
-
     # News of the client
 
     def inbound_changed(self) -> None:
         """Take note that more of the request has arrived."""
-        self.last_byte = time.monotonic()
-        if self.upload is not None:
-            if not self.over:
-                self.upload.changed()
-            return
-        self.wake()
+        self.clocks.touch()
+        if self.over:
+            self.inbound.take()  # nobody wants it any more
+        elif self.upload is not None:
+            self.upload.changed()
+        else:
+            if self.facts.state is State.RECEIVED and self.inbound.buffered > _HIGH_WATER:
+                self.connection.hold("body")
+            self.wake()
 
     def client_writable(self, writable: bool) -> None:
         if self.upstream is None:
             return
         if not writable:
             self.upstream.pause()
-        elif not self.hook_pending:
-            self.last_byte = time.monotonic()
+        elif not self.hooks.pending:
+            self.clocks.touch()
             self.upstream.resume()
 
     def client_drained(self) -> None:
@@ -165,10 +163,12 @@ class Carrier:
         waiting = self._in_queue or self.facts.state in (State.FORWARDING, State.RESPONDING, State.TUNNEL)
         self._let_go()
         self.wake()
-        self.drain()
+        self.hooks.let_go()
         if self.over:
+            if not self._finished:
+                self.facts.refuse(Refusal.CLIENT_LEFT)
             self.finish()
-        elif waiting and not self.hook_pending:
+        elif waiting and not self.hooks.pending:
             self.cut(Refusal.CLIENT_LEFT)
 
     def malformed(self, error: Malformed) -> None:
@@ -183,7 +183,7 @@ class Carrier:
             self.wake()
 
     def tunnel_data(self, data: bytes) -> None:
-        self.last_byte = time.monotonic()
+        self.clocks.touch()
         self.facts.bytes_received += len(data)
         if self.upstream is not None:
             self.upstream.write(data)
@@ -192,35 +192,15 @@ class Carrier:
         if self.upstream is not None:
             self.upstream.end_writing()
 
-    def drain(self) -> None:
-        """End a wait for a person, if there is one: the client left, or the gateway is about to stop."""
-        if self._held is not None and not self._held.done():
-            self._held.set_result(None)
-
-    # Clocks
-
-    def start_request_timer(self) -> None:
-        """Start the request timeout: it runs from the end of the upload, queueing included (measured on Envoy)."""
-        if self.plan is not None and self.plan.timeouts.request and "request" not in self._timers:
-            self._arm("request", self.plan.timeouts.request, self._timed_out, Refusal.REQUEST_TIMEOUT)
-
-    def _arm(self, name: str, delay: float, callback: Callable[..., None], *arguments: object) -> None:
-        self._timers[name] = asyncio.get_running_loop().call_later(delay, callback, *arguments)
-
-    def _idle_tick(self, limit: float) -> None:
-        """Cut what has been silent for too long. Bytes only note their time; the timer looks when it fires."""
-        if self.over:
+    def timed_out(self, refusal: Refusal) -> None:
+        """End what has taken too long, or has been silent for too long; also a client that does not read the end."""
+        if self._finished:
             return
-        rest = self.last_byte + limit - time.monotonic()
-        if rest <= 0 and not self.hook_pending:
-            self._timed_out(Refusal.STREAM_IDLE)
-        else:
-            self._arm("idle", max(rest, 0.05), self._idle_tick, limit)
-
-    def _timed_out(self, refusal: Refusal) -> None:
         if self.over:
-            return
-        if self.answer.head_sent:
+            self.facts.refuse(refusal)
+            self.connection.abort()
+            self.finish()
+        elif self.answer.head_sent:
             self.facts.details = REPLIES[refusal].details
             self.cut(refusal)
         else:
@@ -239,7 +219,7 @@ class Carrier:
         reply = self.facts.refuse(refusal)
         self.facts.details = reply.details
         self.flow.error = mitm_flow.Error(message or reply.body)
-        await self.fire_and_wait("error")
+        await self.hooks.fire_and_wait("error")
         replying.send_local(self, reply, message)
 
     def cut(self, refusal: Refusal, *, hook: bool = True) -> None:
@@ -256,7 +236,7 @@ class Carrier:
         if hook and not killed(self.flow):
             message = "Client disconnected." if refusal is Refusal.CLIENT_LEFT else reply.body or reply.details
             self.flow.error = mitm_flow.Error(message)
-        self.after(self.fire("error") if hook else None, self.finish)
+        self.hooks.after(self.hooks.fire("error") if hook else None, self.finish)
 
     async def client_gone(self) -> None:
         """End the request phase of a client that left."""
@@ -264,7 +244,7 @@ class Carrier:
             self.end()
             self.facts.refuse(Refusal.CLIENT_LEFT)
             self.flow.error = mitm_flow.Error("Client disconnected.")
-            await self.fire_and_wait("error")
+            await self.hooks.fire_and_wait("error")
         self.finish()
 
     def bug(self) -> None:
@@ -273,15 +253,23 @@ class Carrier:
         self.plane.count_bug()
         if self._finished:
             return
+        again, self._failing = self._failing, True
         self.close = True
         self.end()
-        reply = self.facts.refuse(Refusal.INTERNAL)
+        self.facts.refuse(Refusal.INTERNAL)
+        if again:
+            self.connection.abort()
+            self.finish()
+            return
         self.flow.error = mitm_flow.Error("internal error")
+        self.hooks.after(self.hooks.fire("error"), self._answer_bug)
+
+    def _answer_bug(self) -> None:
         if self.answer.head_sent or self.gone:
             self.connection.abort()
             self.finish()
         else:
-            replying.send_local(self, reply)
+            replying.send_local(self, REPLIES[Refusal.INTERNAL])
 
     def end(self) -> None:
         """Take no more part: connections and places go back at once, before any hook runs."""
@@ -293,14 +281,20 @@ class Carrier:
         if self._finished:
             return
         self._finished = True
-        for timer in self._timers.values():
-            timer.cancel()
+        self.clocks.stop()
         self.end()
         self.flow.live = False
+        if self.upload is None and self.facts.state is not State.TUNNEL:
+            self.facts.bytes_received = self.inbound.received
         mirror, self.mirror = self.mirror, None
-        if mirror is not None:
-            mirror.finish(self)
-        self.plane.finished(self)
+        try:
+            if mirror is not None:
+                mirror.finish(self)
+            self.plane.finished(self)
+        except Exception:
+            # Whatever fails in telling of the exchange, the connection goes on to the next.
+            logger.exception("the end of an exchange could not be told")
+            self.plane.count_bug()
         self.connection.exchange_done(close=self.close)
 
     def _let_go(self) -> None:
@@ -318,7 +312,7 @@ class Carrier:
         if self._in_flight is not None:
             self._in_flight.release()
 
-    # Hooks
+    # Steps
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a step now, up to its first wait; a bug in it fails closed."""
@@ -329,45 +323,6 @@ class Carrier:
             await work
         except Exception:
             self.bug()
-
-    def fire(self, name: str) -> Awaitable[None] | None:
-        """Call a hook's handlers, and `update`'s after them; `None` when nothing has to be waited for."""
-        hooks, flow = self.plane.hooks, self.flow
-        pending = hooks.fire(name, flow)
-        if pending is not None:
-            return self._updated(pending)
-        pending = hooks.fire("update", [flow])
-        if pending is None and not flow.intercepted:
-            return None
-        return self._hold(pending)
-
-    async def fire_and_wait(self, name: str) -> None:
-        pending = self.fire(name)
-        if pending is not None:
-            await pending
-
-    async def hook(self, name: str) -> bool:
-        """Call a hook on the way up. Whether the exchange goes on."""
-        pending = self.fire(name)
-        if pending is not None:
-            await pending
-        if self.gone:
-            await self.client_gone()
-            return False
-        if killed(self.flow):
-            self.cut(Refusal.KILLED)
-            return False
-        return not self.over
-
-    def after(self, pending: Awaitable[None] | None, step: Callable[[], None]) -> None:
-        """Go on with a step when a hook's handlers are done; what the upstream sends meanwhile is kept back."""
-        if pending is None:
-            step()
-            return
-        self.hook_pending = True
-        if self.upstream is not None:
-            self.upstream.pause()
-        self.run(self._resume_after(pending, step))
 
     async def wait(self) -> None:
         """Wait until something has changed: more of the body, or the client is gone."""
@@ -382,39 +337,3 @@ class Carrier:
     def wake(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
-
-    async def _resume_after(self, pending: Awaitable[None], step: Callable[[], None]) -> None:
-        await pending
-        self.hook_pending = False
-        if self.gone and not self.over:
-            self.cut(Refusal.CLIENT_LEFT)
-            return
-        if self.upstream is not None and self.connection.writable:
-            self.upstream.resume()
-        step()
-
-    async def _updated(self, pending: Awaitable[None]) -> None:
-        await pending
-        await self._hold(self.plane.hooks.fire("update", [self.flow]))
-
-    async def _hold(self, pending: Awaitable[None] | None) -> None:
-        """Wait for an addon, and for the person who has intercepted the flow."""
-        if pending is not None:
-            await pending
-        if self.flow.intercepted and not self.gone:
-            self._held = asyncio.get_running_loop().create_future()
-            try:
-                await wait_for_resume(self.flow, self._held)
-            finally:
-                self._held = None
-
-    def through(self, stream: object, piece: bytes, *, last: bool = False) -> list[bytes]:
-        """Pass a piece through an addon's stream function, which may return bytes or several pieces."""
-        if not callable(stream):
-            return [] if last else [piece]
-        try:
-            result = stream(piece)
-            return [result] if isinstance(result, bytes) else list(result)
-        except Exception:
-            logger.exception("a stream function raised; the piece is passed on as it is")
-            return [piece]

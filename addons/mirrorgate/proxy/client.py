@@ -191,9 +191,14 @@ class ClientConnection(asyncio.Protocol):
         if not self._closed:
             self.transport.write(data)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and the client's side has not taken."""
+        return 0 if self._closed else self.transport.get_write_buffer_size()
+
     def when_drained(self, carrier: Carrier) -> bool:
         """Call `client_drained` once all that was written is sent; `False` when that is so already."""
-        if self._closed or self.transport.get_write_buffer_size() == 0:
+        if self.unsent == 0:
             return False
         self._drained = carrier
         # With a high-water mark of 0 the transport reports when it has run empty.
@@ -255,7 +260,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _sweep_closing(self, now: float) -> None:
         """Hang up on a client that does not read the end of what was sent to it."""
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self.unsent
         if unsent != self._unsent:
             self._unsent = unsent
             self.since = now

@@ -24,11 +24,12 @@ _LATER = 1.0
 class Clocks:
     """The timers of one exchange. Delays in seconds; 0 is none."""
 
-    __slots__ = ("_carrier", "_timers", "last_byte")
+    __slots__ = ("_carrier", "_timers", "_unsent", "last_byte")
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._unsent = 0
         self.last_byte = time.monotonic()
         """When a byte moved last, in either direction. Bytes only note their time; the timer looks when it fires."""
 
@@ -65,14 +66,18 @@ class Clocks:
         self._timers[name] = asyncio.get_running_loop().call_later(delay, callback, *arguments)
 
     def _late(self, name: str, refusal: Refusal) -> None:
-        if self._carrier.held_by_addon:
+        if self._carrier.hooks.busy:
             self._arm(name, _LATER, self._late, name, refusal)
         else:
             self._carrier.timed_out(refusal)
 
     def _look(self, limit: float) -> None:
+        unsent = self._carrier.connection.unsent
+        if unsent != self._unsent:  # the client has read some of what waits for it
+            self._unsent = unsent
+            self.touch()
         rest = self.last_byte + limit - time.monotonic()
-        if rest <= 0 and not self._carrier.held_by_addon:
+        if rest <= 0 and not self._carrier.hooks.busy:
             self._carrier.timed_out(Refusal.STREAM_IDLE)
         else:
             self._arm("idle", max(rest, 0.05), self._look, limit)

@@ -111,10 +111,9 @@ class Dataplane:
         rules = {rule.cluster: rule for rule in rules_of(snapshot)}
         for name, pool in list(self.pools.items()):
             rule = rules.get(name)
+            pool.retired = rule is None
             if rule is None:
                 pool.keep_only(set())
-                if pool.cluster.idle:
-                    del self.pools[name]
                 continue
             timeouts = rule.timeouts
             settings = self._connection_settings(timeouts.connect or 10.0, rule.traffic.max_requests_per_connection)
@@ -126,7 +125,7 @@ class Dataplane:
         self.draining = True
         for client in list(self.connections):
             if client.carrier is not None:
-                client.carrier.drain()
+                client.carrier.hooks.let_go()
             client.drain()
         if self.connections:
             self._idle = asyncio.Event()
@@ -183,6 +182,7 @@ class Dataplane:
         if pool is None:
             settings = self._connection_settings(plan.timeouts.connect, plan.max_requests)
             pool = self.pools[plan.cluster] = ClusterPool(plan.cluster, plan.limits, settings, self.hooks)
+            pool.retired = plan.rule is None  # an address that an addon has set: forgotten when nobody uses it
         return pool
 
     def calm(self, cluster: str) -> bool:
@@ -223,9 +223,6 @@ class Dataplane:
         if self.mirroring is not None and carrier.plan is not None and facts.refusal is not None and not facts.mirrored:
             self.mirroring.rejected(facts.id, carrier.plan)
         self.emit(facts.finish(time.time()))
-        name = carrier.cluster_name
-        if name.startswith("direct/") and name in self.pools and self.pools[name].cluster.idle:
-            del self.pools[name]
 
     def rejected(self, client: ClientConnection, refusal: Refusal, message: str) -> None:
         """Tell of bytes that were no request."""
@@ -269,8 +266,10 @@ class Dataplane:
         now = time.monotonic()
         for client in list(self.connections):
             client.sweep(now)
-        for pool in self.pools.values():
+        for name, pool in list(self.pools.items()):
             pool.sweep(now)
+            if pool.retired and pool.cluster.idle:
+                del self.pools[name]
 
 
 async def _awaited(work: Awaitable[Any]) -> None:

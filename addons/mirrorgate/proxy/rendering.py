@@ -88,6 +88,8 @@ def forwarded_head(
             kept.append((b"content-length", b"%d" % content_length))
     elif body or had_length:
         kept.append((b"content-length", b"%d" % len(body)))
+    if not any(name.lower() == b"host" for name, _ in kept):
+        kept.insert(0, (b"host", str(plan.address).encode()))  # HTTP/1.0 needs none, HTTP/1.1 does
     if upgrade:
         kept += [(b"connection", b"upgrade"), (b"upgrade", upgrade)]
     return kept
@@ -99,14 +101,15 @@ def answer_head(
     plan: Plan,
     content: bytes | None,
     *,
+    bodiless: bool,
     old_client: bool,
     close: bool,
-    method: str,
     date: bytes,
 ) -> tuple[bytes, bool, bool]:
     """Render the answer's head. Returns it, whether the body is chunked, and whether it lasts until the close.
 
-    `content` is a buffered body, `None` for one that streams. `old_client` speaks HTTP/1.0.
+    `content` is a buffered body, `None` for one that streams. `bodiless` says that none is sent, whatever there is.
+    `old_client` speaks HTTP/1.0.
     """
     status = response.status_code
     fields: Fields = []
@@ -126,10 +129,11 @@ def answer_head(
     chunked = until_close = False
     if status == 101:
         fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
-    elif head.bodiless:
-        if length is not None:
+    elif bodiless:
+        # What the body's framing would be may be told, except with 204 (RFC 9110, 8.6; RFC 9112, 6.1).
+        if status != 204 and length is not None and not head.chunked:
             fields.append((b"content-length", length))
-        elif head.chunked and method == "HEAD":
+        elif head.chunked and status not in (204, 304) and not old_client:
             fields.append((b"transfer-encoding", b"chunked"))
     elif content is not None:
         if response.trailers and not old_client:

@@ -78,7 +78,7 @@ async def refuse(carrier: Carrier, refused: Refused) -> None:
     flow.metadata["mirrorgate.refused"] = refused.refusal.value
     carrier.close = carrier.close or reply.close
     for name in ("responseheaders", "response"):
-        await carrier.fire_and_wait(name)
+        await carrier.hooks.fire_and_wait(name)
         if killed(flow):
             carrier.close = True
             carrier.connection.abort()
@@ -95,12 +95,12 @@ async def answer_by_addon(carrier: Carrier) -> None:
     carrier.facts.details = "set_by_addon"
     flow.response.data.timestamp_start = time.time()
     for name in ("responseheaders", "response"):
-        await carrier.fire_and_wait(name)
+        await carrier.hooks.fire_and_wait(name)
         if killed(flow) or carrier.gone:
             if name == "responseheaders":
                 if not killed(flow):
                     carrier.facts.refuse(Refusal.CLIENT_LEFT)
-                await carrier.fire_and_wait("error")
+                await carrier.hooks.fire_and_wait("error")
             if killed(flow):
                 carrier.facts.refuse(Refusal.KILLED)
             carrier.close = True

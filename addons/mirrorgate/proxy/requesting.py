@@ -9,7 +9,7 @@ from mitmproxy import http
 
 from ..errors import Refusal
 from ..exchange import State
-from ..plans import Directed, Refused, RequestFacts
+from ..plans import Directed, Effective, Refused, RequestFacts
 from . import replying
 from .uploading import Upload
 
@@ -20,6 +20,9 @@ __all__ = ["request_phase"]
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+_IDLE = Effective().stream_idle
+"""How long a client may be silent inside a body, where no rule says."""
+
 
 async def request_phase(carrier: Carrier) -> None:
     """Carry an exchange from its head to the cluster's door."""
@@ -28,7 +31,7 @@ async def request_phase(carrier: Carrier) -> None:
     _note_route(carrier, directed)
     _note_client(carrier)
     before = _signature(carrier)
-    if not await carrier.hook("requestheaders"):
+    if not await carrier.hooks.going_on("requestheaders"):
         return
     body_pending = not carrier.inbound.ended
     if flow.response is None and directed.refused is not None and body_pending and _signature(carrier) == before:
@@ -36,21 +39,21 @@ async def request_phase(carrier: Carrier) -> None:
         await replying.refuse(carrier, directed.refused)
         return
     if carrier.inbound.head.expects_continue:
-        if body_pending:
+        if body_pending and not _too_large(carrier, directed):
             carrier.connection.write(_CONTINUE)
         flow.request.headers.pop("expect", None)
         before = _without_expect(before, carrier)
-    if flow.response is None and _wants_streaming(carrier, directed):
-        directed = _rerouted(carrier, directed, before)
-        if directed.refused is not None:
-            await replying.refuse(carrier, directed.refused)
-            return
-        flow.request.stream = flow.request.stream or True
-        carrier.upload = Upload(carrier)
-        await _plan_and_admit(carrier, directed, None)
+    if _wants_streaming(carrier, directed):
+        await _stream(carrier, _rerouted(carrier, directed, before))
         return
     carrier.facts.to(State.READING)
-    if not await _read_body(carrier) or not await carrier.hook("request"):
+    if not await _read_body(carrier, directed):
+        return
+    if not carrier.inbound.ended:
+        await _stream(carrier, _rerouted(carrier, directed, before))
+        return
+    _take_body(carrier)
+    if not await carrier.hooks.going_on("request"):
         return
     if flow.response is not None:
         await replying.answer_by_addon(carrier)
@@ -60,6 +63,17 @@ async def request_phase(carrier: Carrier) -> None:
         await replying.refuse(carrier, directed.refused)
         return
     await _plan_and_admit(carrier, directed, flow.request.raw_content or b"")
+
+
+async def _stream(carrier: Carrier, directed: Directed) -> None:
+    """Send the request on while it comes in; addons hear `request` at its end."""
+    if directed.refused is not None:
+        await replying.refuse(carrier, directed.refused)
+        return
+    request = carrier.flow.request
+    request.stream = request.stream or True
+    carrier.upload = Upload(carrier)
+    await _plan_and_admit(carrier, directed, None)
 
 
 def _facts_of(carrier: Carrier) -> RequestFacts:
@@ -135,7 +149,10 @@ def _note_client(carrier: Carrier) -> None:
 
 
 def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:
+    """Tell whether the body goes on before it is whole: an addon says so, or it is large and nobody has to see it."""
     inbound, limit = carrier.inbound, carrier.plane.settings.stream_over
+    if carrier.flow.response is not None:
+        return False
     if carrier.flow.request.stream:
         return True
     if inbound.ended or directed.needs_body or limit is None:
@@ -143,31 +160,46 @@ def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:
     return limit == 0 or (inbound.head.content_length or inbound.received) > limit
 
 
-async def _read_body(carrier: Carrier) -> bool:
-    """Read the whole body, up to its limit. Whether the exchange goes on."""
-    inbound, limit = carrier.inbound, carrier.plane.settings.body_limit
-    while True:
-        if max(inbound.received, inbound.head.content_length or 0) > limit:
-            message = f"the request body is larger than {limit} bytes"
-            await replying.refuse(carrier, Refused(Refusal.BODY_TOO_LARGE, message))
-            return False
-        if inbound.ended:
-            break
+def _too_large(carrier: Carrier, directed: Directed) -> bool:
+    """Tell whether a body is, or says that it is, larger than what may be buffered."""
+    if _wants_streaming(carrier, directed):
+        return False
+    inbound = carrier.inbound
+    return max(inbound.received, inbound.head.content_length or 0) > carrier.plane.settings.body_limit
+
+
+async def _read_body(carrier: Carrier, directed: Directed) -> bool:
+    """Read the whole body, up to its limit, or until it turns out to be one that streams. Whether the exchange
+    goes on."""
+    inbound = carrier.inbound
+    carrier.connection.unhold("body")
+    if not inbound.ended:
+        rule = directed.rule
+        idle = None if rule is None else rule.timeouts.stream_idle
+        carrier.clocks.start_idle(_IDLE if idle is None else idle)
+    while not _too_large(carrier, directed):
+        if inbound.ended or _wants_streaming(carrier, directed):
+            carrier.clocks.stop("idle")
+            return True
         await carrier.wait()
         if carrier.over:
             return False
         if carrier.gone:
             await carrier.client_gone()
             return False
+    message = f"the request body is larger than {carrier.plane.settings.body_limit} bytes"
+    await replying.refuse(carrier, Refused(Refusal.BODY_TOO_LARGE, message))
+    return False
+
+
+def _take_body(carrier: Carrier) -> None:
+    """Let addons see the body, which is whole."""
+    inbound, request = carrier.inbound, carrier.flow.request
     pieces = inbound.take()
-    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    request = carrier.flow.request
-    request.data.content = body
+    request.data.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     request.data.timestamp_end = time.time()
     if inbound.trailers:
         request.trailers = http.Headers(inbound.trailers)
-    carrier.facts.bytes_received = len(body)
-    return True
 
 
 async def _plan_and_admit(carrier: Carrier, directed: Directed, body: bytes | None) -> None:

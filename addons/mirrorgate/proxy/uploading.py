@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import http
 
+from .hooking import through
+
 if TYPE_CHECKING:
     from .carrying import Carrier
 
@@ -39,7 +41,7 @@ class Upload:
             return
         for piece in inbound.take():
             carrier.facts.bytes_received += len(piece)
-            for part in carrier.through(carrier.flow.request.stream, piece):
+            for part in through(carrier.flow.request.stream, piece):
                 self._send(part)
         if inbound.ended:
             self._ending = True
@@ -62,7 +64,7 @@ class Upload:
 
     async def _end(self) -> None:
         carrier, flow = self._carrier, self._carrier.flow
-        for part in carrier.through(flow.request.stream, b"", last=True):
+        for part in through(flow.request.stream, b"", last=True):
             self._send(part)
         flow.request.data.timestamp_end = time.time()
         if self._stored:
@@ -70,8 +72,8 @@ class Upload:
             self._stored = []
         if carrier.inbound.trailers:
             flow.request.trailers = http.Headers(carrier.inbound.trailers)
-        carrier.start_request_timer()
-        if not await carrier.hook("request"):
+        carrier.clocks.start_request()
+        if not await carrier.hooks.going_on("request"):
             return
         carrier.sent_up = True
         if self.chunked and carrier.upstream is not None:

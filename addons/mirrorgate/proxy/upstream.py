@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +22,8 @@ from .http1 import ResponseReader
 from .mitm import Hooks
 
 __all__ = ["ClusterPool", "ConnectionSettings", "Upstream", "UpstreamUser", "Waiter"]
+
+logger = logging.getLogger(__name__)
 
 
 class UpstreamUser(Protocol):
@@ -145,13 +149,17 @@ class Upstream(asyncio.Protocol):
             user.upstream_body([data])
             return
         try:
-            self._reader.feed(data)
-        except Malformed:
-            self._deliver()
-            if self.user is not None:
+            try:
+                self._reader.feed(data)
+            except Malformed:
+                self._deliver()
                 self._fail(Refusal.UPSTREAM_PROTOCOL)
-            return
-        self._deliver()
+            else:
+                self._deliver()
+        except Exception:
+            # A bug in whoever uses the connection: it ends as a failure of this exchange, and of no other.
+            logger.exception("the gateway failed on an answer of %s", self.endpoint)
+            self._fail(Refusal.INTERNAL)
 
     def eof_received(self) -> bool:
         if self._raw and self.user is not None:
@@ -163,7 +171,7 @@ class Upstream(asyncio.Protocol):
         server.timestamp_end = time.time()
         server.state = connection.ConnectionState.CLOSED
         if self.user is not None:
-            if not self._raw and self._reader.eof():
+            if exc is None and not self._raw and self._reader.eof():
                 self._deliver()
             else:
                 self._fail(Refusal.UPSTREAM_CLOSED)
@@ -213,11 +221,18 @@ class ClusterPool:
     def __init__(self, name: str, limits: Limits, settings: ConnectionSettings, hooks: Hooks) -> None:
         self.name = name
         self.settings = settings
+        self.retired = False
+        """Whether no rule of the configuration leads here, so that the pool is forgotten once nothing is under way."""
         self.cluster: Cluster[Waiter, Upstream] = Cluster(limits)
         self._hooks = hooks
         self._connecting: set[asyncio.Task[None]] = set()
         self._idle: set[Upstream] = set()
         self._retired: set[str] = set()
+
+    @property
+    def opening(self) -> int:
+        """Connections that are being opened, and hooks of connections that are awaited."""
+        return len(self._connecting)
 
     def configure(self, limits: Limits, settings: ConnectionSettings) -> None:
         """Take a reloaded policy; what is under way goes on."""
@@ -277,27 +292,37 @@ class ClusterPool:
             upstream.close()
 
     def _do(self, actions: list[Action[Waiter, Upstream]], waiter: Waiter | None = None) -> None:
-        for action in actions:
+        """Carry actions out, and those that follow from them; one after another, since a server that has closed a
+        thousand idle connections must not nest a thousand calls."""
+        todo = deque(actions)
+        while todo:
+            action = todo.popleft()
             if isinstance(action, Assign):
-                self._assign(action.waiter, action.connection)
+                todo.extend(self._assign(action.waiter, action.connection))
             elif isinstance(action, Open):
-                self._open(action.endpoint, waiter)
+                todo.extend(self._open(action.endpoint, waiter))
             else:
                 action.waiter.refused(action.reason)
 
-    def _assign(self, waiter: Waiter, upstream: Upstream) -> None:
+    def _assign(self, waiter: Waiter, upstream: Upstream) -> list[Action[Waiter, Upstream]]:
         self._idle.discard(upstream)
-        if upstream.closing:
-            # The peer closed it, and the loop has not told us yet: give it up and ask again.
-            self._do(self.cluster.finished(upstream.endpoint, upstream, reusable=False))
-            self.acquire(waiter)
-            return
-        waiter.assigned(upstream)
+        if not upstream.closing:
+            waiter.assigned(upstream)
+            return []
+        actions = self.cluster.finished(upstream.endpoint, upstream, reusable=False)
+        if upstream.requests == 0:
+            # A server that accepts and closes at once would be dialled for ever.
+            waiter.refused(Refusal.UPSTREAM_CLOSED)
+            return actions
+        # The peer closed it while it idled, and the loop has not told us yet: nothing was sent, so ask again.
+        return actions + self.cluster.request(upstream.endpoint, waiter)
 
-    def _open(self, endpoint: str, waiter: Waiter | None) -> None:
-        if waiter is None:
-            waiter = next(iter(self.cluster.waiting(endpoint)))
+    def _open(self, endpoint: str, waiter: Waiter | None) -> list[Action[Waiter, Upstream]]:
+        waiter = waiter or next(iter(self.cluster.waiting(endpoint)), None)
+        if waiter is None:  # everybody has left since
+            return self.cluster.open_failed(endpoint, Refusal.CONNECT_FAILURE)
         self._spawn(self._connect(endpoint, waiter.address, waiter.client))
+        return []
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=f"upstream of {self.name}")
@@ -316,6 +341,7 @@ class ClusterPool:
         finally:
             # However this ends (a bug in a hook, a cancel at shutdown), the attempt is given back.
             if failure is not None:
+                upstream.abort()
                 self._do(self.cluster.open_failed(endpoint, failure))
         if failure is not None:
             return
@@ -339,14 +365,13 @@ class ClusterPool:
                     )
             except TimeoutError:
                 server.error = "connection timeout"
-            except OSError as error:
+            except (OSError, ValueError, OverflowError) as error:  # the last two for a host or port that is none
                 server.error = str(error) or "connection failed"
             else:
                 if (pending := self._hooks.fire("server_connected", data)) is not None:
                     await pending
                 if _error_of(server) is None:
                     return None
-                upstream.abort()
         if (pending := self._hooks.fire("server_connect_error", data)) is not None:
             await pending
         return Refusal.CONNECT_TIMEOUT if _error_of(server) == "connection timeout" else Refusal.CONNECT_FAILURE

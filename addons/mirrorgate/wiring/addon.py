@@ -62,6 +62,8 @@ class Gateway:
         self._rng = random.Random()
         self._snapshot = empty()
         self._source: FileSource | None = None
+        self._refused = 0
+        """Problems of the latest configuration, when it was refused."""
         self._modes: list[str] = []
         self._bind_errors: dict[str, str] = {}
         self._bound = False
@@ -172,6 +174,7 @@ class Gateway:
         for problem in compilation.warnings:
             logger.warning("%s", problem)
         self._snapshot = compilation.snapshot
+        self._refused = 0
         if self.plane is not None:
             self._adopt(compilation.snapshot)
 
@@ -211,6 +214,7 @@ class Gateway:
                     len(error.problems),
                     self._snapshot.generation,
                 )
+                self._refused = len(error.problems)
                 if self.plane is not None:
                     self.plane.emit(ConfigRefused(time.time(), len(error.problems)))
             except Exception:
@@ -346,7 +350,8 @@ class Gateway:
             "started": self._started,
             "generation": self._snapshot.generation,
             "applied": self._applied,
-            "problems": [str(problem) for problem in self._snapshot.problems],
+            "problems": self._refused,
+            "warnings": [str(problem) for problem in self._snapshot.problems],
             "bindErrors": self._bind_errors,
             "paused": self._mirroring.paused,
             "summary": summarise(self.metrics),

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from ... import __version__
+from ..admin_client import AdminError
 from .breaking import breaking
 from .errors import DemoError
 from .gateway import RunningGateway, running_gateway
@@ -46,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(_demo(teller, Models(parsed.model), stay=teller.console.is_terminal and not parsed.once))
     except asyncio.CancelledError:
+        teller.console.print("\n  interrupted; everything that was started has ended", style="dim")
         return INTERRUPTED
-    except DemoError as error:
+    except (DemoError, AdminError) as error:
         teller.console.print(f"\n[bold red]✗ the demo failed:[/] {escape(str(error))}", soft_wrap=True)
         return FAILED
     return 0
@@ -92,7 +94,7 @@ def _introduce(teller: Teller, gateway: RunningGateway, servers: Fleet) -> None:
 
 async def _switch(gateway: RunningGateway, manifests: Manifests, tutorial: str) -> None:
     """Put the other tutorial's manifests where the gateway reads them, and wait until it serves them."""
-    generation = await gateway.generation()
+    generation = await gateway.admin.generation()
     manifests.show(tutorial)
     await gateway.applied(generation)
 

@@ -53,7 +53,7 @@ async def breaking(teller: Teller, gateway: RunningGateway, servers: Fleet, verb
     await servers.pace(0.01)
     third = expect(await asking.tutorial())
     teller.output(third.body, "window 2 ", most=_SHOWN, remark=f"200 after {third.seconds * 1000:.0f} ms")
-    rejected = await gateway.metric("envoy_cluster_upstream_rq_active_overflow")
+    rejected = await gateway.admin.metric("envoy_cluster_upstream_rq_active_overflow")
     limits = (await gateway.cluster("rule"))["limits"]
     if rejected != 1 or limits["parallel"]["used"]:
         raise DemoError(f"one request was refused and none runs; the gateway counts {rejected:g} and {limits}")
@@ -64,12 +64,14 @@ async def breaking(teller: Teller, gateway: RunningGateway, servers: Fleet, verb
 
 async def _running(gateway: RunningGateway, first: asyncio.Task[Answered]) -> None:
     """Wait until the first request holds its place."""
-    async with gateway.patience("the first request does not reach a model server"):
-        while not (await gateway.cluster("rule"))["limits"]["parallel"]["used"]:
-            if first.done():
-                expect(first.result())
-                raise DemoError("the first request was over before it was seen running")
-            await asyncio.sleep(0.02)
+
+    async def running() -> bool:
+        if first.done():
+            expect(first.result())
+            raise DemoError("the first request was over before it was seen running")
+        return bool((await gateway.cluster("rule"))["limits"]["parallel"]["used"])
+
+    await gateway.until(running, "the first request does not reach a model server")
 
 
 def _check_overflow(answer: Answered) -> None:
@@ -81,4 +83,6 @@ def _check_overflow(answer: Answered) -> None:
 
 def _told(limits: dict[str, Any]) -> str:
     names = {"connections": "maxConnections", "pending": "maxPendingRequests", "parallel": "maxParallelRequests"}
-    return "  ".join(f"{names[name]} {limit['used']}/{limit['limit']}" for name, limit in limits.items() if name in names)
+    return "  ".join(
+        f"{names[name]} {limit['used']}/{limit['limit']}" for name, limit in limits.items() if name in names
+    )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from ..admin_client import AdminClient, AdminError
 from ..processes import Process, ProcessError
 from .errors import DemoError
 
@@ -40,7 +40,7 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class RunningGateway:
     port: int
-    admin_port: int
+    admin: AdminClient
     web_port: int
     web_password: str
     process: Process
@@ -54,7 +54,7 @@ class RunningGateway:
     @property
     def admin_url(self) -> str:
         """The dashboard."""
-        return f"http://127.0.0.1:{self.admin_port}/"
+        return f"http://127.0.0.1:{self.admin.port}/"
 
     @property
     def web_url(self) -> str:
@@ -64,41 +64,24 @@ class RunningGateway:
     @property
     def command(self) -> str:
         """The command that a user types, without the interpreter and the secret."""
-        ports = {"--port-offset": self.port - LISTENER, "--admin": f"127.0.0.1:{self.admin_port}"}
+        ports = {"--port-offset": self.port - LISTENER, "--admin": f"127.0.0.1:{self.admin.port}"}
         if self.web_port != _PORTS[2]:
             ports["--web-port"] = self.web_port
-        if self.admin_port == _PORTS[1]:
+        if self.admin.port == _PORTS[1]:
             del ports["--admin"]
         return " ".join(["mirrorgate run manifests/ --web", *(f"{name} {value}" for name, value in ports.items())])
 
-    async def page(self, path: str) -> Any:
-        """Return a page of the admin server as JSON. Raises `DemoError`."""
-        try:
-            answer = await self.http.get(self.admin_url + path.lstrip("/"))
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            raise DemoError(f"the gateway's {path} does not answer: {error!r}\n{self.tail()}") from error
-        return answer.json()
-
-    async def metric(self, name: str) -> float:
-        """Return the sum of a metric's samples."""
-        text = (await self.http.get(f"{self.admin_url}metrics")).text
-        lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(float(line.rpartition(" ")[2]) for line in lines)
-
-    async def generation(self) -> int:
-        """Return how many configurations have taken effect."""
-        return int((await self.page("/overview"))["generation"])
-
     async def applied(self, after: int) -> None:
         """Wait until a later configuration than this one has taken effect."""
-        async with self.patience("the changed manifests have not taken effect"):
-            while await self.generation() <= after:
-                await asyncio.sleep(0.05)
+
+        async def applied() -> bool:
+            return await self.admin.generation() > after
+
+        await self.until(applied, "the changed manifests have not taken effect")
 
     async def comparisons(self) -> list[Comparison]:
         """Return the latest comparisons, oldest first."""
-        rows = (await self.page("/exchanges"))["exchanges"]
+        rows = await self.admin.comparisons()
         return [
             Comparison(
                 row["at"],
@@ -107,24 +90,22 @@ class RunningGateway:
                 row["record"]["primary"],
                 row["record"]["candidate"],
             )
-            for row in reversed(rows)
+            for row in rows
             if row["record"]
         ]
 
     async def cluster(self, kind: str) -> dict[str, Any]:
         """Return the one cluster of a kind, `rule` or `mirror`."""
-        clusters = (await self.page("/clusters"))["clusters"]
+        clusters = (await self.admin.page("/clusters"))["clusters"]
         found: dict[str, Any] = next(each for each in clusters if each["kind"] == kind)
         return found
 
-    @contextlib.asynccontextmanager
-    async def patience(self, complaint: str) -> AsyncIterator[None]:
-        """Bound what is waited for. Raises `DemoError` with the complaint when time is up."""
+    async def until(self, holds: Callable[[], Awaitable[bool]], complaint: str) -> None:
+        """Ask until something holds. Raises `DemoError` with the complaint when it does not in time."""
         try:
-            async with asyncio.timeout(_PATIENCE):
-                yield
-        except TimeoutError as error:
-            raise DemoError(f"{complaint} after {_PATIENCE:g} s\n{self.tail()}") from error
+            await self.admin.until(holds, f"{complaint} after {_PATIENCE:g} s", _PATIENCE)
+        except AdminError as error:
+            raise DemoError(f"{error}\n{self.tail()}") from error
 
     def tail(self) -> str:
         """Return the end of the gateway's log."""
@@ -156,7 +137,7 @@ async def _started(manifests: Path, stack: contextlib.AsyncExitStack, wanted: Se
     await process.printed("gateway listening at")
     await process.ready(admin_port)
     http = await stack.enter_async_context(httpx.AsyncClient(timeout=120.0, trust_env=False))
-    return RunningGateway(port, admin_port, web_port, password, process, http)
+    return RunningGateway(port, AdminClient(admin_port), web_port, password, process, http)
 
 
 def _free_ports(usual: Sequence[int]) -> list[int]:

@@ -26,14 +26,16 @@ async def mirroring(teller: Teller, gateway: RunningGateway, servers: Fleet, ver
     teller.output(f"the tutorial's manifests, unmodified: {' '.join(verbatim)}", style="dim")
     teller.command(asking.curl)
     answer = expect(await asking.tutorial())
-    teller.output(answer.body, most=2 * teller.width)
+    teller.output(answer.body, most=2 * teller.width - 24)
     teller.say(f"The tutorial's check: the logs of both services {servers.grep}")
     for role in Role:
-        async with gateway.patience(f"the {role} service has not logged the request"):
-            while not (lines := servers.answered(role)):
-                await asyncio.sleep(0.02)
+
+        async def logged(role: Role = role) -> bool:
+            return bool(servers.answered(role))
+
+        await gateway.until(logged, f"the {role} service has not logged the request")
         teller.output(f"{role} service logs:")
-        for line in lines:
+        for line in servers.answered(role):
             teller.output(line)
     counts = [len(servers.answered(role)) for role in Role]
     if counts != [1, 1]:
@@ -60,16 +62,18 @@ def expect(answer: Answered, status: int = 200) -> Answered:
 async def _compared(teller: Teller, gateway: RunningGateway, asking: Asking) -> list[Comparison]:
     """Send more requests, and show the comparisons as they come in."""
     comparisons: list[Comparison] = []
+
+    async def all_compared() -> bool:
+        comparisons[:] = await gateway.comparisons()
+        if live is not None:
+            live.update(comparison_table(comparisons), refresh=True)
+        return len(comparisons) > _MORE
+
     live = Live(console=teller.console, auto_refresh=False) if teller.console.is_terminal else None
     with live or contextlib.nullcontext():
         sending = asyncio.get_running_loop().create_task(asking.prompts(_MORE), name="demo requests")
         try:
-            async with gateway.patience("not every request has been compared"):
-                while len(comparisons) <= _MORE:
-                    await asyncio.sleep(0.2)
-                    comparisons = await gateway.comparisons()
-                    if live is not None:
-                        live.update(comparison_table(comparisons), refresh=True)
+            await gateway.until(all_compared, "not every request has been compared")
             for answer in await sending:
                 expect(answer)
         finally:
@@ -82,12 +86,14 @@ async def _compared(teller: Teller, gateway: RunningGateway, asking: Asking) -> 
 def _remark(models: Models, comparisons: list[Comparison]) -> str:
     """Say what the demo has hidden in the candidate, and whether it was found."""
     if models is Models.SMOLLM2:
-        return "The candidate is the same model behind the tutorial's Llama 2 chat template: the table shows what it costs."
+        return "The candidate is the same model behind the tutorial's Llama 2 chat template: the table shows the cost."
     cut = sum(
-        one.primary["choices"][0]["finish_reason"] == "stop" and one.candidate["choices"][0]["finish_reason"] == "length"
+        one.primary["choices"][0]["finish_reason"] == "stop"
+        and one.candidate["choices"][0]["finish_reason"] == "length"
         for one in comparisons
         if one.primary["choices"] and one.candidate["choices"]
     )
     if not cut:
         return ""
-    return f"One of the candidate's servers is set up to stop after 16 tokens. Its logs say 200 OK; {cut} comparisons say length."
+    found = f"Its log says 200 OK; {cut} comparison{'s say' if cut > 1 else ' says'} length."
+    return f"One of the candidate's servers is set up to stop after 16 tokens. {found}"

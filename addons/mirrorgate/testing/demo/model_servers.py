@@ -7,7 +7,7 @@ import contextlib
 import enum
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +85,11 @@ class Fleet:
         return [line for server in self.of(role) for line in server.answered()]
 
     async def pace(self, seconds: float) -> None:
-        """Let the fake servers take so long for a token; a real model takes what it takes."""
+        """Let the primary's fake servers take so long for a token; a real model takes what it takes."""
         if self.models is not Models.FAKE:
             return
         async with httpx.AsyncClient(trust_env=False) as client:
-            for server in self.servers:
+            for server in self.of(Role.PRIMARY):
                 await client.post(f"http://127.0.0.1:{server.port}/control", json={"itl": seconds})
 
 
@@ -136,7 +136,7 @@ def _fake(number: int, role: Role) -> list[str]:
     return [*command, "--defect", "clamped_max_tokens"] if number == len(_PODS) - 1 else command
 
 
-def _real(role: Role, template: Path) -> Sequence[str]:
+def _real(role: Role, template: Path) -> list[str]:
     """The candidate is the same model behind the tutorial's chat template, which is made for another one."""
     command = [sys.executable, "-m", SERVER, "--alias", MODEL]
     return command if role is Role.PRIMARY else [*command, "--chat-template", str(template)]

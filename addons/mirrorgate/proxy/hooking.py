@@ -1,0 +1,139 @@
+"""The hooks of one exchange: addons are told, waited for, and may kill it, answer it or hold it.
+
+Addons hear of the end once: by `response` or by `error`, never by both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from ..errors import Refusal
+from .mitm import killed, wait_for_resume
+
+if TYPE_CHECKING:
+    from .carrying import Carrier
+
+__all__ = ["FlowHooks", "through"]
+
+logger = logging.getLogger(__name__)
+
+
+class FlowHooks:
+    """Calls the hooks of one flow."""
+
+    __slots__ = ("_carrier", "_held", "_running", "_told", "pending")
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._held: asyncio.Future[None] | None = None
+        self._running = 0
+        self._told = False
+        """Whether addons have been told of the end."""
+        self.pending = False
+        """Whether the answer waits for an addon."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether an addon is at work on the flow, or a person has intercepted it."""
+        return self._running > 0
+
+    def fire(self, name: str) -> Awaitable[None] | None:
+        """Call a hook's handlers, and `update`'s after them; `None` when nothing has to be waited for."""
+        if name in ("response", "error"):
+            if self._told and name == "error":
+                return None
+            self._told = True
+        hooks, flow = self._carrier.plane.hooks, self._carrier.flow
+        pending = hooks.fire(name, flow)
+        if pending is not None:
+            return self._wait(pending, update=True)
+        pending = hooks.fire("update", [flow])
+        if pending is None and not flow.intercepted:
+            return None
+        return self._wait(pending, update=False)
+
+    async def fire_and_wait(self, name: str) -> None:
+        pending = self.fire(name)
+        if pending is not None:
+            await pending
+
+    async def going_on(self, name: str) -> bool:
+        """Call a hook on the way up. Whether the exchange goes on."""
+        carrier = self._carrier
+        await self.fire_and_wait(name)
+        if carrier.gone:
+            await carrier.client_gone()
+            return False
+        if killed(carrier.flow):
+            carrier.cut(Refusal.KILLED)
+            return False
+        return not carrier.over
+
+    def after(self, pending: Awaitable[None] | None, step: Callable[[], None]) -> None:
+        """Go on with a step when a hook's handlers are done; what the upstream sends meanwhile is kept back."""
+        if pending is None:
+            step()
+            return
+        self.pending = True
+        upstream = self._carrier.upstream
+        if upstream is not None:
+            upstream.pause()
+        self._carrier.run(self._go_on(pending, step))
+
+    def let_go(self) -> None:
+        """End a wait for a person, if there is one: the client left, or the gateway is about to stop."""
+        if self._held is not None and not self._held.done():
+            self._held.set_result(None)
+
+    async def _go_on(self, pending: Awaitable[None], step: Callable[[], None]) -> None:
+        carrier = self._carrier
+        await pending
+        self.pending = False
+        if carrier.gone and not carrier.over:
+            carrier.cut(Refusal.CLIENT_LEFT)
+            return
+        if carrier.upstream is not None and carrier.connection.writable:
+            carrier.upstream.resume()
+        step()
+
+    async def _wait(self, pending: Awaitable[None] | None, *, update: bool) -> None:
+        carrier = self._carrier
+        self._running += 1
+        try:
+            if pending is not None:
+                await pending
+            if update and (pending := carrier.plane.hooks.fire("update", [carrier.flow])) is not None:
+                await pending
+            if carrier.flow.intercepted:
+                await self._until_resumed()
+        finally:
+            self._running -= 1
+            carrier.clocks.touch()
+
+    async def _until_resumed(self) -> None:
+        carrier = self._carrier
+        held = self._held = asyncio.get_running_loop().create_future()
+        if carrier.gone or carrier.plane.draining:
+            held.set_result(None)
+        try:
+            await wait_for_resume(carrier.flow, held)
+        finally:
+            self._held = None
+
+
+def through(stream: object, piece: bytes, *, last: bool = False) -> list[bytes]:
+    """Pass a piece through an addon's stream function, which may return bytes or several pieces.
+
+    `last` marks the end of the body. A function that raises is passed by: the piece goes on as it is.
+    """
+    if not callable(stream):
+        return [] if last else [piece]
+    try:
+        result = stream(piece)
+        return [result] if isinstance(result, bytes) else list(result)
+    except Exception:
+        logger.exception("a stream function raised; the piece is passed on as it is")
+        return [piece]

@@ -1,0 +1,63 @@
+"""Which resources of the API are watched, and under which path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...resources.kinds import KINDS
+
+__all__ = ["WATCHED", "Watched"]
+
+_IRREGULAR = {"GatewayClass": "gatewayclasses", "EnvoyProxy": "envoyproxies"}
+_OLDER = "v1beta1"
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One kind, in the versions in which a cluster may serve it, best first."""
+
+    group: str
+    """Empty for the core group."""
+    versions: tuple[str, ...]
+    kind: str
+    plural: str
+    namespaced: bool
+
+    def path(self, version: str, namespace: str | None = None) -> str:
+        """Return the collection's path; `None` is all namespaces."""
+        root = f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
+        within = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
+        return f"{root}{within}/{self.plural}"
+
+    def api_version(self, version: str) -> str:
+        return f"{self.group}/{version}" if self.group else version
+
+    @property
+    def title(self) -> str:
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+def _plural(kind: str) -> str:
+    lower = kind.lower()
+    if kind in _IRREGULAR:
+        return _IRREGULAR[kind]
+    return f"{lower[:-1]}ies" if lower.endswith("y") and lower[-2] not in "aeiou" else f"{lower}s"
+
+
+def _watched() -> tuple[Watched, ...]:
+    found: dict[tuple[str, str], list[str]] = {}
+    scoped: dict[tuple[str, str], bool] = {}
+    for (api_version, kind), known in KINDS.items():
+        group, _, version = api_version.rpartition("/")
+        found.setdefault((group, kind), []).append(version)
+        scoped[group, kind] = not known.model.cluster_scoped
+    return tuple(
+        Watched(
+            group, tuple(sorted(versions, key=lambda v: v == _OLDER)), kind, _plural(kind), scoped[group, kind]
+        )
+        for (group, kind), versions in found.items()
+    )
+
+
+WATCHED = _watched()
+"""Every kind that manifests may hold, each once a group."""

@@ -1,0 +1,70 @@
+"""A gateway under test: a real process on ports of its own, its manifests, and its admin server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .admin_client import AdminClient
+from .clients import Answer, Client
+from .manifests import Object, as_yaml
+from .processes import Process, free_port, gateway_command
+
+__all__ = ["CHAT", "RunningGateway", "chat_body", "running_gateway", "write_manifests"]
+
+CHAT = "/v1/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    process: Process
+    port: int
+    """Of the first listener."""
+    admin: AdminClient
+    config: Path
+    """The file or folder that it reads."""
+
+    async def connect(self, **more: Any) -> Client:
+        """Open a client's connection."""
+        return await Client.connect(self.port, **more)
+
+    async def chat(self, host: str, **body: Any) -> Answer:
+        """Ask for a chat completion over a connection of its own; `body` overrides its fields."""
+        async with await self.connect() as client:
+            return await client.request("POST", CHAT, [("host", host)], chat_body(**body))
+
+
+def chat_body(**fields: Any) -> dict[str, Any]:
+    """Return the body of a chat completion request."""
+    messages = [{"role": "user", "content": "introduce yourself"}]
+    return {"model": "fake-model", "messages": messages, "temperature": 0, **fields}
+
+
+def write_manifests(path: Path, objects: Iterable[Object]) -> None:
+    """Replace a manifest in one step, as a careful editor does."""
+    fresh = path.with_name(f".{path.name}.next")
+    fresh.write_text(as_yaml(objects), encoding="utf-8")
+    os.replace(fresh, path)
+
+
+@contextlib.asynccontextmanager
+async def running_gateway(
+    config: Path,
+    port: int,
+    *,
+    program: str = "mirrorgate",
+    options: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[RunningGateway]:
+    """Run the gateway until the block ends. Raises `ProcessError` with its output when it does not get ready."""
+    admin_port = free_port()
+    command = gateway_command(config, admin_port, program=program, options=options)
+    async with Process(command, environment=environment) as process:
+        # Its own word first: at the admin port another process might answer.
+        await process.printed("gateway listening at")
+        await process.ready(admin_port)
+        yield RunningGateway(process, port, AdminClient(admin_port), config)

@@ -1,0 +1,128 @@
+"""Kubernetes objects for tests, as plain dictionaries: the few that a case needs, with everything else left out.
+
+JSON is YAML, so that a test writes `as_yaml(...)` into a file and the gateway reads what a user could have written.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+__all__ = [
+    "as_yaml",
+    "backend",
+    "gateway",
+    "http_route",
+    "inference_pool",
+    "mirror_cluster",
+    "mirror_to",
+    "reference",
+    "rule_cluster",
+    "shadow_policy",
+    "traffic_policy",
+]
+
+Object = dict[str, Any]
+
+_CORE = "gateway.networking.k8s.io"
+_ENVOY = "gateway.envoyproxy.io"
+_INFERENCE = "inference.networking.k8s.io"
+
+
+def as_yaml(objects: Iterable[Object]) -> str:
+    """Write objects as the documents of one file."""
+    return "---\n".join(json.dumps(each, indent=1) + "\n" for each in objects)
+
+
+def gateway(*ports: int, name: str = "gateway") -> list[Object]:
+    """Return a GatewayClass and a Gateway with an HTTP listener on each port."""
+    listeners = [{"name": f"http-{port}", "port": port, "protocol": "HTTP"} for port in ports]
+    return [
+        _object(_CORE + "/v1", "GatewayClass", "mirrorgate", controllerName="mirrorgate.dev/gateway-controller"),
+        _object(_CORE + "/v1", "Gateway", name, gatewayClassName="mirrorgate", listeners=listeners),
+    ]
+
+
+def http_route(
+    name: str,
+    *backends: Object,
+    hosts: Iterable[str] = (),
+    mirrors: Iterable[Object] = (),
+    parent: str = "gateway",
+    rule: Mapping[str, Any] | None = None,
+) -> Object:
+    """Return a route of one rule; `rule` has more of its fields. The host is `<name>.test` when none is given."""
+    fields: dict[str, Any] = {"backendRefs": list(backends), "filters": list(mirrors), **(rule or {})}
+    return _object(
+        _CORE + "/v1",
+        "HTTPRoute",
+        name,
+        parentRefs=[{"name": parent}],
+        hostnames=list(hosts) or [f"{name}.test"],
+        rules=[fields],
+    )
+
+
+def backend(name: str, *ports: int) -> Object:
+    """Return servers of this machine under one name, which are not scraped."""
+    endpoints = [{"ip": {"address": "127.0.0.1", "port": port}} for port in ports]
+    return _object(_ENVOY + "/v1alpha1", "Backend", name, endpoints=endpoints)
+
+
+def inference_pool(name: str, *ports: int) -> list[Object]:
+    """Return an InferencePool and a Pod for each port."""
+    selector = {"matchLabels": {"app": name}}
+    pool = _object(_INFERENCE + "/v1", "InferencePool", name, selector=selector, targetPorts=[{"number": 8000}])
+    pods: list[Object] = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": f"{name}-{number}",
+                "labels": {"app": name},
+                "annotations": {"mirrorgate.dev/target-port": str(port)},
+            },
+            "status": {"podIP": "127.0.0.1"},
+        }
+        for number, port in enumerate(ports)
+    ]
+    return [pool, *pods]
+
+
+def reference(name: str, kind: str = "Backend", **more: Any) -> Object:
+    """Return a backendRef to a Backend or an InferencePool."""
+    return {"group": _INFERENCE if kind == "InferencePool" else _ENVOY, "kind": kind, "name": name, **more}
+
+
+def mirror_to(name: str, kind: str = "Backend", **more: Any) -> Object:
+    """Return a RequestMirror filter; `more` holds `percent` or `fraction`."""
+    return {"type": "RequestMirror", "requestMirror": {"backendRef": reference(name, kind), **more}}
+
+
+def traffic_policy(route: str, **spec: Any) -> Object:
+    """Return a BackendTrafficPolicy of a route."""
+    return _object(_ENVOY + "/v1alpha1", "BackendTrafficPolicy", route, targetRefs=[_route(route)], **spec)
+
+
+def shadow_policy(route: str, **spec: Any) -> Object:
+    """Return a ShadowPolicy of a route."""
+    return _object("mirrorgate.dev/v1alpha1", "ShadowPolicy", route, targetRefs=[_route(route)], **spec)
+
+
+def rule_cluster(route: str) -> str:
+    """Name the cluster of a route's one rule."""
+    return f"httproute/default/{route}/rule/0"
+
+
+def mirror_cluster(route: str, number: int = 0) -> str:
+    """Name the cluster of a mirror of a route's one rule."""
+    return f"{rule_cluster(route)}-mirror-{number}"
+
+
+def _route(name: str) -> Object:
+    return {"group": _CORE, "kind": "HTTPRoute", "name": name}
+
+
+def _object(version: str, kind: str, name: str, **spec: Any) -> Object:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
