@@ -234,3 +234,31 @@ def test_endpoints_that_come_and_go_take_no_memory() -> None:
             calls.finished(endpoint, "c", reusable=False)
     assert calls.idle
     assert calls._endpoints == {}
+
+
+def test_a_stale_connection_keeps_the_waiter_first() -> None:
+    """A waiter whose connection turns out to be closed is served before all others, beyond the pending limit too."""
+    cluster: Cluster[str, str] = Cluster(Limits(pending=1))
+    cluster.request("a", "w0")
+    cluster.opened("a", "c0")
+    cluster.finished("a", "c0", reusable=True)
+    assert cluster.request("a", "w1") == [Assign("w1", "c0")]
+    assert cluster.request("a", "w2") == [Open("a")]
+    assert cluster.stale("a", "c0", "w1") == [Open("a")]
+    assert (cluster.active, cluster.pending, cluster.connections) == (0, 2, 2)
+    assert cluster.waiting("a") == ["w1", "w2"]
+    assert cluster.opened("a", "c1") == [Assign("w1", "c1")]
+
+
+def test_a_stale_connection_with_another_ready() -> None:
+    """Where another connection is ready, the waiter takes it at once."""
+    cluster: Cluster[str, str] = Cluster(Limits())
+    for waiter in ("w0", "w1"):
+        cluster.request("a", waiter)
+    cluster.opened("a", "c0")
+    cluster.opened("a", "c1")
+    cluster.finished("a", "c0", reusable=True)
+    cluster.finished("a", "c1", reusable=True)
+    assert cluster.request("a", "w2") == [Assign("w2", "c1")]
+    assert cluster.stale("a", "c1", "w2") == [Assign("w2", "c0")]
+    assert (cluster.active, cluster.pending, cluster.connections) == (1, 0, 1)

@@ -213,6 +213,25 @@ class Cluster[W: Hashable, C: Hashable]:
             self._lose(endpoint, state)
         return self._drain(endpoint, state)
 
+    def stale(self, endpoint: str, connection: C, waiter: W) -> list[Action[W, C]]:
+        """Take back a connection that turned out to be closed when it was handed out.
+
+        The waiter was admitted, so it is the next to be served: with another ready connection at once, otherwise from
+        the head of the queue, whatever the pending limit says.
+        """
+        state = self._endpoints.get(endpoint)
+        if state is None or connection not in state.busy:
+            raise ValueError(f"{connection!r} to {endpoint} is not in use")
+        state.busy.remove(connection)
+        self.active -= 1
+        if state.ready:
+            self._lose(endpoint, state)
+            return [self._attach(state, waiter)]
+        self.pending += 1
+        state.queue = {waiter: None, **state.queue}
+        self._lose(endpoint, state)
+        return self._connect(endpoint, state)
+
     def idle_closed(self, endpoint: str, connection: C) -> list[Action[W, C]]:
         """Take note that a ready connection is gone; nothing when it was not among the ready ones.
 

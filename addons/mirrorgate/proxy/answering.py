@@ -171,6 +171,8 @@ class Answer:
         facts = carrier.facts
         if carrier.mirror is not None:
             carrier.mirror.answer(pieces)
+        if carrier.tape is not None:
+            carrier.tape.answer(pieces)
         if facts.streamed:
             now = time.time()
             if facts.first_piece_at is None:
@@ -223,6 +225,8 @@ class Answer:
         else:
             if carrier.mirror is not None and response.raw_content:
                 carrier.mirror.answer([response.raw_content])
+            if carrier.tape is not None and response.raw_content:
+                carrier.tape.answer([response.raw_content])
             self._send_head(b"" if self._bodiless else response.raw_content or b"")
         self._read_usage()
         carrier.clocks.stop("request")  # it bounds the upstream; a client may read as slowly as it likes, but read

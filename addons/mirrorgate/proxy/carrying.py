@@ -29,6 +29,7 @@ from .requesting import request_phase
 from .uploading import Upload
 
 if TYPE_CHECKING:
+    from .capturing import Tape
     from .client import ClientConnection, Inbound
     from .dataplane import Dataplane
     from .mirroring import MirrorHandle
@@ -67,6 +68,7 @@ class Carrier:
         self.answer = Answer(self)
         self.hooks = FlowHooks(self)
         self.mirror: MirrorHandle | None = None
+        self.tape: Tape | None = None if plane.capture is None else plane.capture.begin(inbound.started)
         self.upstream: Upstream | None = None
         self.sent_up = False
         """Whether the request has been passed on completely."""
@@ -291,6 +293,8 @@ class Carrier:
             if mirror is not None:
                 mirror.finish(self)
             self.plane.finished(self)
+            if self.tape is not None and self.plane.capture is not None:
+                self.plane.capture.take(self, self.tape)
         except Exception:
             # Whatever fails in telling of the exchange, the connection goes on to the next.
             logger.exception("the end of an exchange could not be told")

@@ -20,6 +20,7 @@ from ..errors import REPLIES, Refusal
 from ..events import Event, ExchangeDone, Picked
 from ..plans import Plan
 from ..snapshot import Snapshot
+from .capturing import Capture
 from .carrying import Carrier
 from .client import ClientConnection, Inbound
 from .mirroring import MirrorHandle, Mirroring
@@ -71,6 +72,7 @@ class Dataplane:
         self.hooks = hooks
         self.settings = settings
         self.mirroring: Mirroring | None = None
+        self.capture: Capture | None = None
         self.draining = False
         self.bugs = 0
         self.connections: set[ClientConnection] = set()

@@ -16,6 +16,7 @@ from ..exchange import Permit
 from ..legs import LEG_HEADER, candidate_target, control_target, policy_bytes, without_credentials
 from ..plans import Plan
 from ..records import ExchangeFinished, ExchangeStarted, FromShadow, Leg, LegFinished, ShadowDropped, Target
+from ..resources.endpoints import Address
 from ..resources.shadow_policy import ShadowPolicySpec
 from ..routing.table import Mirror
 from ..shadow.channel import ShadowChannel
@@ -162,7 +163,7 @@ class Mirroring:
             key = (exchange, target.leg.value, target.cluster)
             self._permits[key] = self._director.in_flight_permit_at(target.host, target.port)
             if target.leg is Leg.CANDIDATE:
-                self._emit(MirrorSent(exchange, target.cluster, f"{target.host}:{target.port}"))
+                self._emit(MirrorSent(exchange, target.cluster, str(Address(target.host, target.port))))
         carrier.facts.mirrored = len(mirrors)
         return MirrorHandle(handle, carrier.facts.started, room)
 

@@ -61,6 +61,8 @@ class Upload:
             self._stored.append(part)
         if carrier.mirror is not None:
             carrier.mirror.chunk(part)
+        if carrier.tape is not None:
+            carrier.tape.upload(part)
 
     async def _end(self) -> None:
         carrier, flow = self._carrier, self._carrier.flow

@@ -309,13 +309,13 @@ class ClusterPool:
         if not upstream.closing:
             waiter.assigned(upstream)
             return []
-        actions = self.cluster.finished(upstream.endpoint, upstream, reusable=False)
         if upstream.requests == 0:
             # A server that accepts and closes at once would be dialled for ever.
+            actions = self.cluster.finished(upstream.endpoint, upstream, reusable=False)
             waiter.refused(Refusal.UPSTREAM_CLOSED)
             return actions
         # The peer closed it while it idled, and the loop has not told us yet: nothing was sent, so ask again.
-        return actions + self.cluster.request(upstream.endpoint, waiter)
+        return self.cluster.stale(upstream.endpoint, upstream, waiter)
 
     def _open(self, endpoint: str, waiter: Waiter | None) -> list[Action[Waiter, Upstream]]:
         waiter = waiter or next(iter(self.cluster.waiting(endpoint)), None)
