@@ -265,7 +265,8 @@ class Director:
             body=body,
             request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
             limits=Limits(),
-            timeouts=Effective(request=ENVOY_REQUEST_TIMEOUT),
+            # As for a rule: a limit in total would cut the streams of a model.
+            timeouts=Effective(request=0.0 if self.speaks_openai(facts.path.decode("latin-1")) else ENVOY_REQUEST_TIMEOUT),
             max_requests=None,
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["REPLIES", "ConfigProblems", "LocalReply", "Problem", "Refusal", "Severity"]
+__all__ = ["OVERFLOWS", "REPLIES", "ConfigProblems", "LocalReply", "Problem", "Refusal", "Severity"]
 
 
 class Severity(enum.StrEnum):
@@ -60,6 +60,8 @@ class Refusal(enum.StrEnum):
     NO_ENDPOINTS = "no_endpoints"
     PENDING_OVERFLOW = "pending_overflow"
     ACTIVE_OVERFLOW = "active_overflow"
+    FORCED_OPEN = "forced_open"
+    """An operator has opened the cluster's circuit breaker by hand."""
     CONNECT_FAILURE = "connect_failure"
     CONNECT_TIMEOUT = "connect_timeout"
     UPSTREAM_CLOSED = "upstream_closed"
@@ -78,6 +80,9 @@ class Refusal(enum.StrEnum):
     DRAINING = "draining"
     INTERNAL = "internal"
 
+
+OVERFLOWS = (Refusal.PENDING_OVERFLOW, Refusal.ACTIVE_OVERFLOW, Refusal.FORCED_OPEN)
+"""Refusals by the circuit breaker, which clients see as one and the same."""
 
 _BEFORE_HEADERS = "upstream connect error or disconnect/reset before headers. reset reason: "
 
@@ -114,6 +119,7 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.NO_ENDPOINTS: LocalReply(503, "UH", "no_healthy_upstream", "no healthy upstream"),
     Refusal.PENDING_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
     Refusal.ACTIVE_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
+    Refusal.FORCED_OPEN: LocalReply(503, "UO", "circuit_breaker_forced_open", _BEFORE_HEADERS + "overflow"),
     Refusal.CONNECT_FAILURE: LocalReply(
         503, "UF", _reset("remote_connection_failure"), _BEFORE_HEADERS + "remote connection failure"
     ),

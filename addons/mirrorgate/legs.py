@@ -13,7 +13,14 @@ from .resources.shadow_policy import Candidate, ShadowPolicySpec
 from .routing.filters import apply
 from .routing.table import HeaderChanges, Mirror
 
-__all__ = ["LEG_HEADER", "candidate_target", "control_target", "policy_bytes", "without_credentials"]
+__all__ = [
+    "LEG_HEADER",
+    "candidate_target",
+    "control_target",
+    "policy_bytes",
+    "without_credentials",
+    "without_query_credentials",
+]
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -70,7 +77,7 @@ def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fi
         host=address.host,
         port=address.port,
         head=fields,
-        path=path if candidate.keep_credentials else _without_query_credentials(path),
+        path=path if candidate.keep_credentials else without_query_credentials(path),
         model=candidate.model_name,
         timeout=_timeout(candidate, plan),
         connect_timeout=candidate.connect_timeout,
@@ -108,7 +115,8 @@ def policy_bytes(policy: ShadowPolicySpec) -> bytes:
     return msgspec.json.encode(policy.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
-def _without_query_credentials(target: str) -> str:
+def without_query_credentials(target: str) -> str:
+    """Leave out the parameters of a request target that speak for the client."""
     path, _, query = target.partition("?")
     pairs = query.split("&")
     kept = [pair for pair in pairs if unquote_plus(pair.partition("=")[0]).lower() not in _IN_QUERY]

@@ -19,15 +19,19 @@ __all__ = [
     "ExchangeStarted",
     "FromShadow",
     "Leg",
+    "LegContent",
     "LegFinished",
+    "MirrorsDropped",
     "RequestAborted",
     "RequestChunk",
     "RequestEnd",
+    "RestoreVerdicts",
     "ShadowCounts",
     "ShadowDropped",
     "ShadowReady",
     "Target",
     "ToShadow",
+    "VerdictChanged",
 ]
 
 Headers = list[tuple[bytes, bytes]]
@@ -64,6 +68,11 @@ class Target(msgspec.Struct, array_like=True, frozen=True):
     """Exchanges of this cluster under way at once; more are dropped and counted."""
     policy: bytes
     """The ShadowPolicy's `spec` as JSON: mode, guardrails, ignores, content policy."""
+    tls: bool = False
+    """Whether the leg speaks TLS, verified with the system's authorities; only replay asks for it."""
+    subject: bytes = b""
+    """What is compared as it is declared, as JSON: destinations and models of both sides. Another subject is another
+    comparison, whose evidence starts anew; empty when unknown."""
 
 
 class ExchangeStarted(msgspec.Struct, tag="start", array_like=True):
@@ -145,6 +154,22 @@ class Configure(msgspec.Struct, tag="configure", array_like=True):
     """The oldest rotated files beyond this total are deleted; 0 keeps all."""
     max_queued: int
     """Exchanges that wait or run in the shadow process; more are dropped and counted."""
+    contents: int = 0
+    """Bytes of each answer that are sent back as `LegContent`, for a person who looks; 0 sends none."""
+
+
+class MirrorsDropped(msgspec.Struct, tag="drops", array_like=True):
+    """Mirrored exchanges that never reached the shadow process, or were lost with it, since the last such frame."""
+
+    reasons: dict[str, dict[str, int]]
+    """Counts by reason, by the mirror's cluster."""
+
+
+class RestoreVerdicts(msgspec.Struct, tag="restore", array_like=True):
+    """What a former shadow process knew, sent after `Configure` to one that was started in its place."""
+
+    states: list[bytes]
+    """`VerdictChanged.state`, one for each cluster."""
 
 
 class ShadowReady(msgspec.Struct, tag="ready", array_like=True):
@@ -188,6 +213,39 @@ class Compared(msgspec.Struct, tag="compared", array_like=True):
     """The journal record as JSON, without content unless the policy keeps it."""
 
 
+class LegContent(msgspec.Struct, tag="content", array_like=True):
+    """What a shadow leg of a compared pair got, for a person who looks; sent only where `Configure.contents` asks for
+    it, after the pair's `Compared`. Times are seconds since the leg began, which is when the frame arrived."""
+
+    id: str
+    leg: Leg
+    cluster: str
+    """The mirror's cluster, the control's included."""
+    ref: str
+    endpoint: str
+    method: str
+    path: str
+    model: str | None
+    """Written into the body's `model`; `None` when the body went out as it was."""
+    request_headers: Headers
+    """As sent, without credentials."""
+    outcome: str
+    """As in `LegFinished`."""
+    detail: str
+    """What went wrong, for a person; empty for a complete answer."""
+    status: int
+    """0 when no head arrived."""
+    headers: Headers
+    body: bytes
+    """De-chunked, content encoding untouched; cut to `Configure.contents` bytes."""
+    truncated: bool
+    sent: float
+    """When the request was written."""
+    head_at: float
+    """0 when no head arrived."""
+    finished: float
+
+
 class ShadowDropped(msgspec.Struct, tag="dropped", array_like=True):
     id: str
     cluster: str
@@ -197,6 +255,17 @@ class ShadowDropped(msgspec.Struct, tag="dropped", array_like=True):
     """`max_parallel`, `queue_full`, `aborted`, `token_budget`, `unfinished`."""
     sent: bool = False
     """Whether the leg had been sent, so that its `LegFinished` comes or came as well and only its pair is lost."""
+
+
+class VerdictChanged(msgspec.Struct, tag="verdict", array_like=True):
+    """The verdict about one candidate; at most one a second, but at once when the decision changes."""
+
+    cluster: str
+    """The mirror's cluster."""
+    document: bytes
+    """`comparison.verdict_document.VerdictDocument` as JSON."""
+    state: bytes
+    """What `RestoreVerdicts` gives to the next process; empty when this one keeps it in the journal's folder."""
 
 
 class ShadowCounts(msgspec.Struct, tag="counts", array_like=True):
@@ -213,7 +282,18 @@ class ShadowCounts(msgspec.Struct, tag="counts", array_like=True):
     journal_written: int
     journal_lost: int
     """Records that the disk did not take."""
+    contents_dropped: int = 0
+    """`LegContent`s that the proxy was too slow to take."""
 
 
-ToShadow = Configure | ExchangeStarted | RequestChunk | RequestEnd | RequestAborted | ExchangeFinished
-FromShadow = ShadowReady | LegFinished | Compared | ShadowDropped | ShadowCounts
+ToShadow = (
+    Configure
+    | RestoreVerdicts
+    | ExchangeStarted
+    | RequestChunk
+    | RequestEnd
+    | RequestAborted
+    | ExchangeFinished
+    | MirrorsDropped
+)
+FromShadow = ShadowReady | LegFinished | Compared | LegContent | ShadowDropped | VerdictChanged | ShadowCounts

@@ -109,7 +109,7 @@ async def test_mirroring(tmp_path: Path) -> None:
         assert comparison["record"]["primary"]["status"] == comparison["record"]["candidate"]["status"] == 200
         process = running.gateway.process
         assert any(comparison["summary"] in line for line in process.output)
-        assert await admin.metric("mirrorgate_mirror_requests_total") == 1
+        assert await admin.metric("mirrorgate_shadow_sent_total") == 1
     assert process.returncode == 0
     # Prompts are not stored by accident: the tutorial has no ShadowPolicy that would say so.
     (journal,) = (tmp_path / "journal").rglob("*.jsonl")
@@ -172,7 +172,7 @@ async def test_a_refused_request_is_not_mirrored(tmp_path: Path) -> None:
             return bool(await admin.comparisons())
 
         await admin.until(compared, "no comparison appears")
-        assert await admin.metric("mirrorgate_mirror_dropped_total", reason="rejected") == 5
+        assert await admin.metric("mirrorgate_shadow_dropped_total", reason="rejected") == 5
         assert sum(len(server.requests) for server in running.mirror) == 1
 
 

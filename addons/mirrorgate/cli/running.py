@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--admin", help="host:port of the admin server (default 127.0.0.1:9901), empty for none")
     parser.add_argument("--journal", help="folder of the exchange journal (default: none)")
     parser.add_argument("--access-log", help="file of the access log, - for standard output (default: none)")
-    parser.add_argument("--capture", metavar="FILE", help="save flows to this file, for mitmproxy and for replay")
+    parser.add_argument("--capture", metavar="FILE", help="capture exchanges in this file, for replay and mitmproxy")
     parser.add_argument("--web", action="store_true", help="with mitmweb, mitmproxy's interface in the browser")
     parser.add_argument("--web-port", type=int, default=8081, help="mitmweb's port (default 8081)")
     parser.add_argument(
@@ -76,7 +76,7 @@ def _settings(arguments: argparse.Namespace) -> list[str]:
         ("gateway_admin", arguments.admin),
         ("shadow_journal", arguments.journal),
         ("gateway_access_log", arguments.access_log),
-        ("save_stream_file", arguments.capture),
+        ("gateway_capture", arguments.capture),
     ):
         if value is not None:
             settings.append(f"{name}={value}")

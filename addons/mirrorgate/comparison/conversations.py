@@ -54,6 +54,11 @@ class Conversations:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest window opened, `None` when none is open."""
+        return next((window.opened for window in self._open.values()), None)
+
     def take(self, losses: Mapping[str, float], at: float, conversation: str | None) -> list[dict[str, float]]:
         """Take a pair that arrived `at`, in order of arrival, and return the observations that are due."""
         due = self.due(at)

@@ -105,8 +105,23 @@ class Judge:
         return {name: evidence.tally() for name, evidence in self._evidence.items()}
 
     @property
+    def decision(self) -> tuple[Decision, str | None]:
+        """The decision, and of a REJECT its guardrail: what of the verdict costs nothing to ask after every pair."""
+        return self._decision, self._guardrail
+
+    @property
     def coverage(self) -> Coverage:
         return self._coverage
+
+    @property
+    def windows(self) -> int:
+        """Conversations that are open, whose turns are not in the evidence yet."""
+        return len(self._conversations)
+
+    @property
+    def oldest_window(self) -> float | None:
+        """When the conversation that is open longest began, `None` when none is open."""
+        return self._conversations.oldest
 
     def state(self) -> JudgeState:
         """Return a checkpoint."""

@@ -30,7 +30,7 @@ class Answer:
 
     __slots__ = (
         "_backlog", "_backlog_end", "_backlog_failure", "_buffer", "_buffered", "_carrier", "_chunked", "_head",
-        "_stored", "_streaming", "_tail", "head_sent",
+        "_room", "_stored", "_streaming", "_tail", "head_sent",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier) -> None:
@@ -43,6 +43,8 @@ class Answer:
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._stored: list[bytes] = []
+        self._room = carrier.connection.storing or -1
+        """Bytes of a streamed body that may still be kept on the flow; negative: none is kept."""
         self._tail: deque[bytes] = deque(maxlen=_TAIL)
         self._backlog: list[bytes] = []
         self._backlog_end: Fields | None = None
@@ -106,7 +108,7 @@ class Answer:
             for part in through(response.stream, b"", last=True):
                 if part:
                     self._write(part)
-            if carrier.plane.settings.store_streamed:
+            if self._room >= 0:
                 response.data.content = b"".join(self._stored)
         else:
             content = response.data.content = b"".join(self._buffer)
@@ -116,9 +118,11 @@ class Answer:
 
     def upstream_failed(self, refusal: Refusal) -> None:
         carrier = self._carrier
-        if carrier.over:
+        if refusal is Refusal.INTERNAL:
+            carrier.bug()
+        elif carrier.over:
             return
-        if carrier.facts.state is State.TUNNEL:
+        elif carrier.facts.state is State.TUNNEL:
             carrier.close = True
             carrier.finish()
         elif carrier.hooks.pending:
@@ -189,10 +193,18 @@ class Answer:
     def _write(self, data: bytes) -> None:
         carrier = self._carrier
         self._tail.append(data)
-        if carrier.plane.settings.store_streamed:
-            self._stored.append(data)
+        if self._room >= 0:
+            self._store(data)
         carrier.facts.bytes_sent += len(data)
         carrier.connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def _store(self, data: bytes) -> None:
+        """Keep a piece on the flow; a body that turns out too large is not kept at all, as if it had only streamed."""
+        self._room -= len(data)
+        if self._room < 0:
+            self._stored.clear()
+        else:
+            self._stored.append(data)
 
     def _collect(self, pieces: list[bytes]) -> None:
         """Buffer the body so that addons may change it; one that grows too large streams from there on."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mitmproxy.io import tnetstring
 
-from ..errors import Refusal
 from .capture_file import CaptureFile
+from .mirroring import outcome_of
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -80,6 +80,10 @@ class Tape:
             self.lengths.append(len(piece))
             self.micros.append(at)
 
+    def finish(self, carrier: Carrier) -> None:
+        """Hand the exchange over to the capture, which may have ended meanwhile."""
+        self._capture.take(carrier, self)
+
     def _keep(self, size: int) -> bool:
         if self.held + size > _BODY or not self._capture.reserve(size):
             return False
@@ -93,8 +97,9 @@ class Capture:
     def __init__(self, path: str, *, room: int = _ROOM, open_file: Callable[[str], CaptureFile] | None = None) -> None:
         """Raises OSError or ValueError when the file cannot be opened, or is not one of flows."""
         self.path = path
-        self.counts = {"written": 0, "no_room": 0, "disk": 0, "unwritable": 0}
-        """Flows by what became of them. `unwritable`: metadata of another addon that mitmproxy's format cannot hold."""
+        self.counts = {"written": 0, "no_room": 0, "disk": 0, "unwritable": 0, "closed": 0}
+        """Flows by what became of them: no room while the disk was slow, refused by the disk, metadata of another addon
+        that mitmproxy's format cannot hold, left at the end."""
         self.cut_bodies = 0
         """Bodies that were left out because they, or all together, were too large."""
         self._room = room
@@ -137,7 +142,7 @@ class Capture:
         size = sum(len((state[part] or {}).get("content") or b"") for part in ("request", "response")) + 4096
         self._returned += tape.held
         if self._closing.is_set() or not self.reserve(size):
-            self.counts["no_room"] += 1
+            self.counts["closed" if self._closing.is_set() else "no_room"] += 1
             return
         self._waiting.append((state, size))
         self._wake.set()
@@ -156,7 +161,9 @@ class Capture:
             self._wake.clear()
             while self._waiting:
                 state, size = self._waiting.popleft()
-                if time.monotonic() < retry_at or (self._closing.is_set() and time.monotonic() > self._deadline):
+                if self._closing.is_set() and time.monotonic() > self._deadline:
+                    self.counts["closed"] += 1
+                elif time.monotonic() < retry_at:
                     self.counts["disk"] += 1
                 elif not self._written(state):
                     retry_at = time.monotonic() + _RETRY_SECONDS
@@ -207,7 +214,7 @@ def _state(carrier: Carrier, tape: Tape) -> dict[str, Any]:
             "started": facts.started,
             "upstream_started": facts.started + (facts.overhead or 0.0) + facts.queued,
             "head_at": facts.head_at,
-            "outcome": _outcome(carrier),
+            "outcome": outcome_of(carrier),
             "flag": facts.reply.flag if facts.reply else "-",
             "route": facts.route,
             "cluster": facts.cluster,
@@ -221,13 +228,3 @@ def _state(carrier: Carrier, tape: Tape) -> dict[str, Any]:
         },
     }
     return state
-
-
-def _outcome(carrier: Carrier) -> str:
-    """Return the words of `records.ExchangeFinished.outcome`."""
-    refusal = carrier.facts.refusal
-    if refusal is None:
-        return "complete"
-    if refusal is Refusal.CLIENT_LEFT:
-        return "client_left"
-    return "cut" if carrier.facts.head_at is not None and carrier.answer.head_sent else "local_reply"

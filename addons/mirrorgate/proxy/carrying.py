@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mitmproxy import flow as mitm_flow
 
-from ..errors import REPLIES, Refusal
+from ..errors import OVERFLOWS, REPLIES, Refusal
 from ..exchange import Exchange, Permit, State
 from ..plans import Plan, Refused
 from ..resources.endpoints import Address
@@ -106,6 +106,9 @@ class Carrier:
         self.clocks.start_duration(plan.timeouts.max_duration)
         self.clocks.start_idle(plan.timeouts.stream_idle)
         self._queued_at = time.monotonic()
+        if plan.cluster in self.plane.forced_open:
+            self.refused(Refusal.FORCED_OPEN)
+            return
         self._in_queue = True
         self._pool = self.plane.pool(plan)
         self._pool.acquire(self)
@@ -162,9 +165,9 @@ class Carrier:
     def client_left(self) -> None:
         """Free everything at once; addons hear of it when the hook that is running has returned."""
         self.gone = True
-        waiting = self._in_queue or self.facts.state in (State.FORWARDING, State.RESPONDING, State.TUNNEL)
+        under_way = self.facts.state in (State.FORWARDING, State.RESPONDING, State.TUNNEL)
+        waiting = under_way or self._in_queue or self._wake is not None
         self._let_go()
-        self.wake()
         self.hooks.let_go()
         if self.over:
             if not self._finished:
@@ -182,7 +185,6 @@ class Carrier:
             self.cut(Refusal.BAD_REQUEST)
         else:
             self.run(self.fail(error.refusal, str(error)))
-            self.wake()
 
     def tunnel_data(self, data: bytes) -> None:
         self.clocks.touch()
@@ -214,12 +216,13 @@ class Carrier:
         """Answer what failed before its answer began: addons hear of an error."""
         if self.over:
             return
-        if refusal in (Refusal.PENDING_OVERFLOW, Refusal.ACTIVE_OVERFLOW):
+        if refusal in OVERFLOWS:
             await replying.refuse(self, Refused(refusal))
             return
         self.end()
         reply = self.facts.refuse(refusal)
         self.facts.details = reply.details
+        replying.note_refusal(self, refusal, reply.status)
         self.flow.error = mitm_flow.Error(message or reply.body)
         await self.hooks.fire_and_wait("error")
         replying.send_local(self, reply, message)
@@ -277,6 +280,7 @@ class Carrier:
         """Take no more part: connections and places go back at once, before any hook runs."""
         self.over = True
         self._let_go()
+        self.wake()
 
     def finish(self) -> None:
         """Give everything back and tell of the exchange; the first call counts."""
@@ -293,8 +297,8 @@ class Carrier:
             if mirror is not None:
                 mirror.finish(self)
             self.plane.finished(self)
-            if self.tape is not None and self.plane.capture is not None:
-                self.plane.capture.take(self, self.tape)
+            if self.tape is not None:
+                self.tape.finish(self)
         except Exception:
             # Whatever fails in telling of the exchange, the connection goes on to the next.
             logger.exception("the end of an exchange could not be told")
@@ -329,8 +333,8 @@ class Carrier:
             self.bug()
 
     async def wait(self) -> None:
-        """Wait until something has changed: more of the body, or the client is gone."""
-        if self.gone or self.over:
+        """Wait until something has changed: more of the body, or the exchange is over."""
+        if self.over:
             return
         self._wake = asyncio.get_running_loop().create_future()
         try:

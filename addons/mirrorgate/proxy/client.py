@@ -6,9 +6,10 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from mitmproxy import connection
+from mitmproxy import connection, http
 
 from ..errors import REPLIES, Refusal
+from ..resources.endpoints import Address
 from .heads import Fields, Malformed, RequestHead, render_response
 from .http1 import RequestReader
 from .mitm import new_client, stock_mode
@@ -34,7 +35,7 @@ _UNREAD = 10.0
 class Inbound:
     """A request as it comes in. The exchange takes its pieces; `changed` is called when there is more."""
 
-    __slots__ = ("buffered", "carrier", "ended", "head", "pieces", "received", "started", "trailers")
+    __slots__ = ("buffered", "carrier", "direct", "ended", "flow", "head", "pieces", "received", "started", "trailers")
 
     def __init__(self, head: RequestHead, started: float) -> None:
         self.head = head
@@ -45,6 +46,10 @@ class Inbound:
         self.ended = False
         self.trailers: Fields = ()
         self.carrier: Carrier | None = None
+        self.flow: http.HTTPFlow | None = None
+        """The flow that is replayed; `None` for a request of a client, which gets a new one."""
+        self.direct: Address | None = None
+        """Where a replayed request goes without being routed; `None` routes it."""
 
     def take(self) -> list[bytes]:
         """Take the pieces that have arrived."""
@@ -170,6 +175,11 @@ class ClientConnection(asyncio.Protocol):
             self._receiving = None
 
     # For the exchange
+
+    @property
+    def storing(self) -> int:
+        """Bytes of a streamed answer that are kept on its flow; 0 keeps none."""
+        return self.plane.storing
 
     @property
     def closed(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
@@ -74,6 +75,12 @@ class Dataplane:
         self.mirroring: Mirroring | None = None
         self.capture: Capture | None = None
         self.draining = False
+        self.keep_streamed = 0
+        """Bytes of a streamed answer that are kept on its flow, where somebody looks at flows (mitmweb, the console)."""
+        self.forced_open: set[str] = set()
+        """Clusters whose circuit breaker an operator has opened: every request to them is refused."""
+        self.ports: dict[int, int] = {}
+        """Logical ports by bound port."""
         self.bugs = 0
         self.connections: set[ClientConnection] = set()
         self.pools: dict[str, ClusterPool] = {}
@@ -94,7 +101,9 @@ class Dataplane:
         bound = Port(mode.logical_port)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        return await loop.create_server(lambda: ClientConnection(self, bound), host, port, backlog=1024)
+        server = await loop.create_server(lambda: ClientConnection(self, bound), host, port, backlog=1024)
+        self.ports.update((sock.getsockname()[1], mode.logical_port) for sock in server.sockets)
+        return server
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:
         """Tell a subscriber of every event from now on."""
@@ -111,6 +120,7 @@ class Dataplane:
         """Let a configuration take effect: pools take their new limits, endpoints that left are given up."""
         self.director.adopt(snapshot)
         rules = {rule.cluster: rule for rule in rules_of(snapshot)}
+        self.forced_open.intersection_update(rules)
         for name, pool in list(self.pools.items()):
             rule = rules.get(name)
             pool.retired = rule is None
@@ -169,6 +179,8 @@ class Dataplane:
 
     def new_flow(self, client: ClientConnection, inbound: Inbound) -> http.HTTPFlow:
         """Make the flow that addons see. Host and port are the authority's until an addon changes them."""
+        if inbound.flow is not None:
+            return inbound.flow
         head = inbound.head
         flow = http.HTTPFlow(client.client, connection.Server(address=None), live=True)
         host, port = _host_and_port(head.authority, client.port.logical)
@@ -194,6 +206,11 @@ class Dataplane:
             return True
         gauges = pool.cluster.gauges
         return not gauges.pending and 2 * gauges.active < gauges.limits.parallel
+
+    @property
+    def storing(self) -> int:
+        """Bytes of a streamed answer that are kept on its flow; 0 keeps none."""
+        return sys.maxsize if self.settings.store_streamed else self.keep_streamed
 
     def gauges(self) -> dict[str, Gauges]:
         """Return the counts of every cluster."""

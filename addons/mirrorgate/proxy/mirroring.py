@@ -25,7 +25,7 @@ from ..shadow.handle import Handle
 if TYPE_CHECKING:
     from .carrying import Carrier
 
-__all__ = ["MirrorHandle", "Mirroring", "room_for"]
+__all__ = ["MirrorHandle", "Mirroring", "outcome_of", "room_for"]
 
 _ROOM_DEFAULT = 256 * 1024
 _ROOM_LEAST = 64 * 1024
@@ -89,7 +89,7 @@ class MirrorHandle:
         self._handle.finish(
             ExchangeFinished(
                 id=facts.id,
-                outcome=_outcome(carrier),
+                outcome=outcome_of(carrier),
                 status=facts.status,
                 flag=facts.reply.flag if facts.reply else "-",
                 headers=without_credentials(list(fields)),
@@ -104,7 +104,8 @@ class MirrorHandle:
         )
 
 
-def _outcome(carrier: Carrier) -> str:
+def outcome_of(carrier: Carrier) -> str:
+    """Name how a primary ended, in the words of `records.ExchangeFinished.outcome`."""
     facts = carrier.facts
     if facts.refusal is None:
         return "complete"

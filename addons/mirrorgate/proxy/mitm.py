@@ -15,9 +15,19 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from mitmproxy import addonmanager, connection, exceptions, flow, http, version
+from mitmproxy.addons import clientplayback
 from mitmproxy.proxy import context, layer, mode_servers, mode_specs
 
-__all__ = ["TESTED", "GatewayInstance", "GatewayMode", "Hooks", "check_version", "stock_mode", "wait_for_resume"]
+__all__ = [
+    "TESTED",
+    "GatewayInstance",
+    "GatewayMode",
+    "Hooks",
+    "check_version",
+    "stock_mode",
+    "take_client_replay",
+    "wait_for_resume",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +85,29 @@ def stock_mode(port: int) -> mode_specs.ProxyMode:
     Reverse mode fits what addons expect of a server (`proxyauth` answers 401, for instance).
     """
     return mode_specs.ProxyMode.parse(f"reverse:http://gateway.invalid:80@{port}")
+
+
+def take_client_replay(replay: Callable[[http.HTTPFlow], Awaitable[None]]) -> Callable[[], None]:
+    """Let mitmproxy's client replay send its flows our way; returns what undoes it.
+
+    Queue, concurrency, checks and commands (`replay.client`, `-C`, mitmweb's button) stay mitmproxy's: the playback
+    task looks its handler up for each flow and awaits its `replay`. The stock handler builds stock layers, which would
+    pass the routes and limits by.
+    """
+    stock = clientplayback.ReplayHandler
+
+    class Replay:
+        def __init__(self, held: http.HTTPFlow, options: object) -> None:
+            self._flow = held
+
+        async def replay(self) -> None:
+            await replay(self._flow)
+
+    def undo() -> None:
+        clientplayback.ReplayHandler = stock  # type: ignore[misc]
+
+    clientplayback.ReplayHandler = Replay  # type: ignore[misc, assignment]
+    return undo
 
 
 class Hooks:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import http
 
-from ..errors import LocalReply, Refusal
+from ..admission.limits import UNLIMITED
+from ..errors import OVERFLOWS, REPLIES, LocalReply, Refusal
 from ..plans import Plan, Refused
 from .mitm import killed
 from .rendering import forwarded_head, local_fields, reason_of, reply_body, websocket_upgrade
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .carrying import Carrier
     from .upstream import Upstream
 
-__all__ = ["answer_by_addon", "forward", "refuse", "send_local"]
+__all__ = ["answer_by_addon", "forward", "note_refusal", "refuse", "send_local"]
 
 _ONE_WRITE = 65536
 """Bodies up to this size are sent in one piece with the head; copying larger ones costs more than a second write."""
@@ -72,10 +73,7 @@ async def refuse(carrier: Carrier, refused: Refused) -> None:
     fields = local_fields(body, content_type, refused.headers)
     now = time.time()
     flow.response = http.Response(b"HTTP/1.1", status, reason_of(status), http.Headers(fields), body, None, now, now)
-    if reply.flag != "-":
-        flow.marked = ":no_entry:"
-        flow.comment = f"{status} {reply.flag} {reply.details}"
-    flow.metadata["mirrorgate.refused"] = refused.refusal.value
+    note_refusal(carrier, refused.refusal, status)
     carrier.close = carrier.close or reply.close
     for name in ("responseheaders", "response"):
         await carrier.hooks.fire_and_wait(name)
@@ -85,6 +83,39 @@ async def refuse(carrier: Carrier, refused: Refused) -> None:
             carrier.finish()
             return
     _send_response(carrier)
+
+
+def note_refusal(carrier: Carrier, refusal: Refusal, status: int) -> None:
+    """Show on the flow why the gateway answers by itself and, for an overflow, the breaker's counts at this moment."""
+    flow, reply = carrier.flow, REPLIES[refusal]
+    flow.metadata["mirrorgate.refused"] = refusal.value
+    if reply.flag == "-":
+        return
+    counts = ""
+    if refusal in OVERFLOWS and carrier.plan is not None:
+        pool, limits = carrier.plane.pools.get(carrier.plan.cluster), carrier.plan.limits
+        active, pending, connections = (0, 0, 0)
+        if pool is not None:
+            gauges = pool.cluster.gauges
+            active, pending, connections, limits = gauges.active, gauges.pending, gauges.connections, gauges.limits
+        flow.metadata["mirrorgate.breaker"] = {
+            "cluster": carrier.plan.cluster,
+            "parallel": active,
+            "parallel_limit": limits.parallel,
+            "pending": pending,
+            "pending_limit": limits.pending,
+            "connections": connections,
+            "connections_limit": limits.connections,
+        }
+        used = {
+            "parallel": (active, limits.parallel),
+            "pending": (pending, limits.pending),
+            "connections": (connections, limits.connections),
+        }
+        shown = (f"{name} {count}" + (f"/{limit}" if limit < UNLIMITED else "") for name, (count, limit) in used.items())
+        counts = f"; {', '.join(shown)}"
+    flow.marked = ":no_entry:"
+    flow.comment = f"{status} {reply.flag} {refusal.value}: {reply.details}{counts}"
 
 
 async def answer_by_addon(carrier: Carrier) -> None:

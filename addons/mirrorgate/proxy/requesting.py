@@ -27,7 +27,7 @@ _IDLE = Effective().stream_idle
 async def request_phase(carrier: Carrier) -> None:
     """Carry an exchange from its head to the cluster's door."""
     flow = carrier.flow
-    directed = carrier.plane.director.route(_facts_of(carrier))
+    directed = _direct(carrier)
     _note_route(carrier, directed)
     _note_client(carrier)
     before = _signature(carrier)
@@ -49,7 +49,7 @@ async def request_phase(carrier: Carrier) -> None:
     carrier.facts.to(State.READING)
     if not await _read_body(carrier, directed):
         return
-    if not carrier.inbound.ended:
+    if _wants_streaming(carrier, directed):
         await _stream(carrier, _rerouted(carrier, directed, before))
         return
     _take_body(carrier)
@@ -114,6 +114,14 @@ def _without_expect(before: tuple[object, ...], carrier: Carrier) -> tuple[objec
     return (*before[:4], tuple(field for field in fields if field[0].lower() != b"expect"))
 
 
+def _direct(carrier: Carrier) -> Directed:
+    """Find where a request belongs; one that is replayed to a certain endpoint goes there."""
+    address = carrier.inbound.direct
+    if address is not None:
+        return carrier.plane.director.direct(address.host, address.port)
+    return carrier.plane.director.route(_facts_of(carrier))
+
+
 def _rerouted(carrier: Carrier, directed: Directed, before: tuple[object, ...]) -> Directed:
     """Match again if an addon has changed what routing looks at; an address that it set is used as it is."""
     now = _signature(carrier)
@@ -123,7 +131,7 @@ def _rerouted(carrier: Carrier, directed: Directed, before: tuple[object, ...]) 
         data = carrier.flow.request.data
         directed = carrier.plane.director.direct(data.host, data.port)
     else:
-        directed = carrier.plane.director.route(_facts_of(carrier))
+        directed = _direct(carrier)
     _note_route(carrier, directed)
     return directed
 
@@ -149,15 +157,20 @@ def _note_client(carrier: Carrier) -> None:
 
 
 def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:
-    """Tell whether the body goes on before it is whole: an addon says so, or it is large and nobody has to see it."""
+    """Tell whether the body goes on before it is whole: an addon says so, or it is large and nobody has to see it.
+
+    That it has come in one piece with its head makes no difference, or addons would see it by chance.
+    """
     inbound, limit = carrier.inbound, carrier.plane.settings.stream_over
     if carrier.flow.response is not None:
         return False
     if carrier.flow.request.stream:
         return True
-    if inbound.ended or directed.needs_body or limit is None:
+    if directed.needs_body or limit is None:
         return False
-    return limit == 0 or (inbound.head.content_length or inbound.received) > limit
+    if limit == 0 and not inbound.ended:
+        return True
+    return (inbound.head.content_length or inbound.received) > limit
 
 
 def _too_large(carrier: Carrier, directed: Directed) -> bool:
@@ -183,9 +196,6 @@ async def _read_body(carrier: Carrier, directed: Directed) -> bool:
             return True
         await carrier.wait()
         if carrier.over:
-            return False
-        if carrier.gone:
-            await carrier.client_gone()
             return False
     message = f"the request body is larger than {carrier.plane.settings.body_limit} bytes"
     await replying.refuse(carrier, Refused(Refusal.BODY_TOO_LARGE, message))

@@ -157,9 +157,7 @@ class Upstream(asyncio.Protocol):
             else:
                 self._deliver()
         except Exception:
-            # A bug in whoever uses the connection: it ends as a failure of this exchange, and of no other.
-            logger.exception("the gateway failed on an answer of %s", self.endpoint)
-            self._fail(Refusal.INTERNAL)
+            self._bug()
 
     def eof_received(self) -> bool:
         if self._raw and self.user is not None:
@@ -172,7 +170,10 @@ class Upstream(asyncio.Protocol):
         server.state = connection.ConnectionState.CLOSED
         if self.user is not None:
             if exc is None and not self._raw and self._reader.eof():
-                self._deliver()
+                try:
+                    self._deliver()
+                except Exception:
+                    self._bug()
             else:
                 self._fail(Refusal.UPSTREAM_CLOSED)
         self.pool.lost(self)
@@ -206,6 +207,12 @@ class Upstream(asyncio.Protocol):
             trailers, self._trailers = self._trailers, None
             if self.user is not None:
                 self.user.upstream_end(trailers)
+
+    def _bug(self) -> None:
+        """End a failure of whoever uses the connection as a failure of that exchange, and of no other."""
+        if self.user is None:
+            logger.exception("the gateway failed on an answer of %s", self.endpoint)
+        self._fail(Refusal.INTERNAL)
 
     def _fail(self, refusal: Refusal) -> None:
         user, self.user = self.user, None

@@ -5,24 +5,18 @@ They are plain SVG and HTML, coloured by the page's style, so that they need no 
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
-from ..comparison.verdict import Standing, VerdictPolicy
+from ..comparison.verdict import Standing
 from .markup import Markup, tag
 from .wording import odds, points
 
-__all__ = ["bar", "evidence_bar", "interval_graphic", "standing_kind", "thresholds"]
+__all__ = ["bar", "evidence_bar", "interval_graphic", "standing_kind"]
 
 _WIDTH: Final = 220.0
 _HEIGHT: Final = 24.0
 _REACH: Final = 3.0
 """The drawing shows differences up to so many margins to either side of no difference."""
-
-
-def thresholds(policy: VerdictPolicy) -> tuple[float, float]:
-    """Return the logarithms of the evidence at which a guardrail passes, and at which it rejects."""
-    return math.log(1.0 / policy.alpha_promote), math.log(max(1, policy.deciding) / policy.alpha_reject)
 
 
 def standing_kind(standing: Standing) -> str:

@@ -22,7 +22,7 @@ class Markup(str):
     __slots__ = ()
 
 
-type Content = str | None | Iterable[Content]
+type Content = str | Iterable[Content] | None
 
 
 def join(*contents: Content) -> Markup:
@@ -30,7 +30,7 @@ def join(*contents: Content) -> Markup:
     return Markup("".join(_pieces(contents)))
 
 
-def tag(name: str, *contents: Content, **attributes: str | float | bool | None) -> Markup:
+def tag(name: str, /, *contents: Content, **attributes: str | float | bool | None) -> Markup:
     """Return an element.
 
     An attribute's `_` is written as `-` and one at its end is dropped, as in `class_`; `True` is an attribute without

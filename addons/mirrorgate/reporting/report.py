@@ -5,24 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..comparison.verdict import Decision, Verdict, VerdictPolicy
+from ..comparison.verdict import Decision
+from ..comparison.verdict_document import VerdictDocument
 from .course import EvidencePoint, MeanPoint
-from .sketch import Quantiles
-from .worst import WorstPair
 
-__all__ = [
-    "SCHEMA",
-    "Damage",
-    "Earlier",
-    "Group",
-    "LegReport",
-    "Reading",
-    "Report",
-    "ShadowReport",
-    "overall",
-]
+__all__ = ["SCHEMA", "Damage", "Earlier", "Group", "LegReport", "Reading", "Report", "ShadowReport", "overall"]
 
 SCHEMA: Final = "mirrorgate.report/v1"
+
+Curve = list[tuple[float, float]]
+"""A distribution function: a latency in seconds, and the share of answers that are no slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +32,30 @@ class Reading:
 
     journals: tuple[str, ...]
     files: int
-    records: int
-    """All that could be read, chosen or not."""
+    exchanges: int
+    """Records of exchanges that could be read, chosen or not."""
     chosen: int
     """Those that the filters let through."""
+    steps: int
+    """Of the evidence."""
     damaged: int
     damages: tuple[Damage, ...]
     """The first of them."""
+    unreadable: int
+    """Steps that do not fit what was read before them."""
+    missing: int
+    """Steps that were taken live and are not in what was read."""
+    carried: int
+    """Steps that are not in what was read, but whose sum is."""
     filters: tuple[str, ...]
     """In words; empty when everything was taken."""
     changes: tuple[str, ...]
-    """How the policy differs from the one that was declared, in words."""
+    """How the terms differ from those that were declared, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegReport:
-    """The answers of one leg; latencies in seconds."""
+    """The answers of one leg."""
 
     answers: int
     models: dict[str, int]
@@ -63,10 +63,8 @@ class LegReport:
     finish_reasons: dict[str, int]
     prompt_tokens: int
     completion_tokens: int
-    latency: dict[str, Quantiles]
-    """By `ttft`, `itl_mean` and `e2e`."""
-    curves: dict[str, list[tuple[float, float]]]
-    """The distribution functions: a latency, and the share of answers that are no slower."""
+    curves: dict[str, Curve]
+    """By `ttft`, `itl` and `e2e`, of the answers that a client could use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +83,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What was compared before the identity changed, which is no evidence for what is compared now."""
+    """What was compared before its identity changed, which is no evidence for what is compared now."""
 
     identity: str
     decision: Decision
     reason: str
     pairs: int
-    first: float | None
-    last: float | None
+    since: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,34 +98,26 @@ class ShadowReport:
     """One candidate."""
 
     cluster: str
-    identity: str
-    """What is compared: models, targets and policy."""
-    mode: str
-    policy: VerdictPolicy
-    verdict: Verdict
-    replicas: int
-    """Independent streams of evidence that were added up."""
+    document: VerdictDocument
+    """What `/verdict` shows, made by the same code."""
     pairs: int
+    """Exchanges whose records were read."""
     first: float | None
     """Unix time of the first request."""
     last: float | None
     worse: dict[str, int]
     """Pairs in which the candidate lost, by guardrail."""
     better: dict[str, int]
-    outcomes: dict[str, int]
     exact: int
     similarity: list[int]
     """Pairs by similarity, in equal bins from 0 to 1."""
     noise_floor: list[int]
     """The same of the primary asked again."""
-    drops: dict[str, int]
-    """Mirrored exchanges that were not compared, by reason."""
     legs: dict[str, LegReport]
     groups: tuple[Group, ...]
     course: tuple[EvidencePoint, ...]
     focus: tuple[MeanPoint, ...]
-    """The mean difference of the guardrail that the verdict names, over the pairs."""
-    worst: tuple[WorstPair, ...]
+    """The mean difference of the guardrail that the verdict names, over the observations."""
     earlier: tuple[Earlier, ...]
 
 
@@ -147,16 +137,13 @@ class Report:
 def overall(shadows: tuple[ShadowReport, ...]) -> tuple[Decision, str]:
     """Return the verdict over all candidates, and why: REJECT if any is rejected, PROMOTE if all are promoted."""
     if not shadows:
-        return Decision.HOLD, "the journal holds no pairs"
-    for decision in (Decision.REJECT, Decision.HOLD):
-        named = [shadow for shadow in shadows if shadow.verdict.decision is decision]
+        return Decision.HOLD, "the journal holds no evidence"
+    for decision in (Decision.REJECT, Decision.HOLD, Decision.PROMOTE):
+        named = [shadow for shadow in shadows if shadow.document.verdict is decision]
         if named:
-            return decision, _reason(named, len(shadows))
-    return Decision.PROMOTE, _reason(list(shadows), len(shadows))
-
-
-def _reason(named: list[ShadowReport], all_shadows: int) -> str:
-    first = named[0]
-    if all_shadows == 1:
-        return first.verdict.reason
-    return f"{first.cluster}: {first.verdict.reason}" + (f" (and {len(named) - 1} more)" if len(named) > 1 else "")
+            break
+    reason = named[0].document.reason
+    if len(shadows) > 1:
+        more = f" (and {len(named) - 1} more)" if len(named) > 1 else ""
+        reason = f"{named[0].cluster}: {reason}{more}"
+    return decision, reason

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+from ..comparison.ledger import LEGS
+from ..comparison.sketches import LatencySketch
 from .entries import Entry, Leg
-from .sketch import Sketch
 
-__all__ = ["LATENCIES", "LEGS", "SIMILARITY_BINS", "Counts", "GroupTally", "LegTally", "PairTally"]
+__all__ = ["SIMILARITY_BINS", "Counts", "GroupTally", "LegTally", "PairTally"]
 
-LEGS: Final = ("primary", "candidate", "control")
-LATENCIES: Final = ("ttft", "itl_mean", "e2e")
 SIMILARITY_BINS: Final = 20
 
 _MOST_WORDS: Final = 40
@@ -45,8 +44,7 @@ class LegTally:
         self.answers = 0
         self.statuses = Counts()
         self.finish_reasons = Counts()
-        """Of every choice; `none` where an answer has one without a reason, the reason of the failure in brackets."""
-        self.latencies = {name: Sketch() for name in LATENCIES}
+        """Of every choice; `none` where it has none."""
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.models = Counts()
@@ -58,10 +56,6 @@ class LegTally:
             self.models.add(leg.model)
         for choice in leg.choices:
             self.finish_reasons.add(choice.finish_reason or "none")
-        for name, sketch in self.latencies.items():
-            value: float | None = getattr(leg, name)
-            if value is not None:
-                sketch.add(value)
         if leg.usage is not None:
             self.prompt_tokens += max(0, leg.usage.prompt_tokens or 0)
             self.completion_tokens += max(0, leg.usage.completion_tokens or 0)
@@ -75,8 +69,8 @@ class GroupTally:
         self.outcomes = Counts()
         self.similarities = 0
         self.similarity = 0.0
-        self.ttft = {leg: Sketch() for leg in LEGS[:2]}
-        self.e2e = {leg: Sketch() for leg in LEGS[:2]}
+        self.ttft = {leg: LatencySketch() for leg in LEGS[:2]}
+        self.e2e = {leg: LatencySketch() for leg in LEGS[:2]}
 
     def add(self, entry: Entry) -> None:
         self.pairs += 1
@@ -111,8 +105,7 @@ class PairTally:
         """Pairs in which the candidate lost by a guardrail."""
         self.better: Counter[str] = Counter()
 
-    def add(self, entry: Entry, differences: Mapping[str, float]) -> None:
-        """Count a pair with what it says by guardrail."""
+    def add(self, entry: Entry) -> None:
         self.pairs += 1
         self.first = entry.started if self.first is None else min(self.first, entry.started)
         self.last = entry.started if self.last is None else max(self.last, entry.started)
@@ -127,6 +120,9 @@ class PairTally:
             self.noise_floor[_bin(entry.control_comparison.similarity)] += 1
         self.exact += entry.comparison.exact is True
         self._group(entry).add(entry)
+
+    def judge(self, differences: Mapping[str, float]) -> None:
+        """Count what a pair's step in the evidence says, by guardrail."""
         for name, difference in differences.items():
             if difference > 0.0:
                 self.worse[name] += 1

@@ -7,8 +7,21 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ..comparison.guardrails import GuardrailName
+from ..comparison.verdict import Standing
 
-__all__ = ["EXPLANATIONS", "count", "explanation", "odds", "percent", "period", "points", "safe", "seconds", "when"]
+__all__ = [
+    "EXPLANATIONS",
+    "count",
+    "explanation",
+    "odds",
+    "percent",
+    "period",
+    "points",
+    "safe",
+    "seconds",
+    "state",
+    "when",
+]
 
 EXPLANATIONS: Final[dict[str, str]] = {
     GuardrailName.ERRORS: "no usable answer: no connection, a timeout before the first byte, or an error status",
@@ -32,6 +45,19 @@ _JOINERS: Final = "\u200c\u200d"
 
 def explanation(guardrail: str) -> str:
     return EXPLANATIONS.get(guardrail, "a scorer of yours")
+
+
+def state(standing: Standing) -> str:
+    """Return how a guardrail stands, in a few words."""
+    if not standing.gating:
+        return "shown only"
+    if standing.failed:
+        return "fails"
+    if standing.passed:
+        return "passes"
+    if standing.pairs_needed is None:
+        return "at the margin or beyond"
+    return f"about {count(standing.pairs_needed)} more"
 
 
 def safe(text: str) -> str:

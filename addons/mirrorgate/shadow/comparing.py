@@ -11,9 +11,11 @@ import functools
 import os
 import secrets
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from ..comparison.pairs import PairComparison, compare
 from ..comparison.policy import ComparisonPolicy
@@ -22,10 +24,19 @@ from ..inference.apis import Api, api_of
 from ..inference.assembling import assemble
 from ..inference.completions import Completion
 from ..inference.requests import InferenceRequest, parse_request
-from ..records import Compared, Configure, ExchangeFinished, ExchangeStarted, FromShadow, Headers, Target
+from ..records import (
+    Compared,
+    Configure,
+    ExchangeFinished,
+    ExchangeStarted,
+    FromShadow,
+    Headers,
+    RestoreVerdicts,
+    Target,
+)
 from .answering import Answer, LegOutcome
 from .journal import Journal
-from .judging import Judged, PairSink, Settled
+from .judging import Drops, Judged, PairSink, Scored, Settled
 from .pairing import Pair
 from .policy import Policy, policy_of
 from .recording import Content, LegView, RecordParts, closed_word, record_of
@@ -42,10 +53,25 @@ _SUMMARY_LIMIT: Final = 500
 class NoEvidence:
     """A sink for where no verdict is asked for."""
 
-    def score(self, pair: Pair, comparison: PairComparison, control: PairComparison | None) -> object | None:
-        return None
+    def configure(self, configure: Configure, journal: Journal | None) -> None:
+        return
+
+    def restore(self, frame: RestoreVerdicts) -> None:
+        return
+
+    def score(self, parts: RecordParts, comparison: PairComparison, control: PairComparison | None) -> Scored:
+        return Scored()
+
+    def show(self, scored: Scored, record: bytes) -> None:
+        return
+
+    async def ask(self, settled: Settled, question: object) -> Settled:
+        return settled
 
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
+        return ()
+
+    def tick(self, drops: Drops, busy: Collection[str]) -> Sequence[FromShadow]:
         return ()
 
     def close(self) -> None:
@@ -55,10 +81,11 @@ class NoEvidence:
 class Comparer:
     """The judge of the shadow process. Used from one thread."""
 
-    def __init__(self, now: Callable[[], float], sink: PairSink | None = None) -> None:
+    def __init__(self, now: Callable[[], float], sink: PairSink | None = None, run: str | None = None) -> None:
+        """`now` is Unix time, `run` names this life of the process."""
         self._now = now
         self._sink: PairSink = sink if sink is not None else NoEvidence()
-        self._run = uuid.uuid4().hex
+        self._run = run or uuid.uuid4().hex
         self._key = secrets.token_bytes(_KEY_BYTES)
         self._journal: Journal | None = None
         self._past = (0, 0)
@@ -70,14 +97,18 @@ class Comparer:
         if journal is not None and folder == journal.folder:
             journal.max_bytes = max(1, configure.journal_max_bytes)
             journal.keep_bytes = max(0, configure.journal_keep_bytes)
-            return
-        if journal is not None:
-            self._past = self.journal_counts()
-            self._journal = None
-            journal.close()
-        if folder is not None:
-            self._journal = Journal(folder, configure.journal_max_bytes, configure.journal_keep_bytes, self._now)
-            self._key = _hash_key(folder) or self._key
+        else:
+            if journal is not None:
+                self._past = self.journal_counts()
+                self._journal = None
+                journal.close()
+            if folder is not None:
+                self._journal = Journal(folder, configure.journal_max_bytes, configure.journal_keep_bytes, self._now)
+                self._key = _hash_key(folder) or self._key
+        self._sink.configure(configure, self._journal)
+
+    def restore(self, frame: RestoreVerdicts) -> None:
+        self._sink.restore(frame)
 
     def judge(self, pair: Pair) -> Judged:
         """Compare both answers, write the record, and score the pair."""
@@ -115,6 +146,8 @@ class Comparer:
             details=details_of(comparison),
             control_comparison=None if control is None else numbers_of(control),
         )
+        scored = self._sink.score(parts, comparison, control)
+        parts = msgspec.structs.replace(parts, identity=scored.identity, losses=dict(scored.losses))
         compared = Compared(
             id=started.id,
             cluster=target.cluster,
@@ -123,11 +156,18 @@ class Comparer:
             summary=summary,
             record=self._recorded(parts, policy),
         )
-        score = self._sink.score(pair, comparison, control)
-        return Judged(compared, Settled(pair.sequence, started.id, target.cluster, compared.outcome, score))
+        self._sink.show(scored, compared.record)
+        settled = Settled(pair.sequence, started.id, target.cluster, compared.outcome, scored.value)
+        return Judged(compared, settled, scored.question)
+
+    async def ask(self, judged: Judged) -> Settled:
+        return await self._sink.ask(judged.settled, judged.question)
 
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         return self._sink.commit(cluster, settled)
+
+    def tick(self, drops: Drops, busy: Collection[str]) -> Sequence[FromShadow]:
+        return self._sink.tick(drops, busy)
 
     def journal_counts(self) -> tuple[int, int]:
         written, lost = self._past

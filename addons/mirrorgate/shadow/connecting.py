@@ -1,8 +1,9 @@
-"""Connections of the shadow legs to candidates: HTTP/1.1 over TCP, kept and used again for each address."""
+"""Connections of the shadow legs to candidates: HTTP/1.1 over TCP or TLS, kept and used again for each address."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +16,7 @@ _IDLE_SECONDS: Final = 3.0
 _IDLE_PER_ADDRESS: Final = 64
 _WRITE_HIGH: Final = 256 * 1024
 
-type AddressKey = tuple[str, int]
+type AddressKey = tuple[str, int, bool]
 
 
 class Connection(asyncio.Protocol):
@@ -129,32 +130,38 @@ class ConnectionPool:
         self._loop = loop
         self._idle: dict[AddressKey, list[Connection]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._tls: ssl.SSLContext | None = None
 
     @property
     def idle(self) -> int:
         return sum(map(len, self._idle.values()))
 
-    def reuse(self, host: str, port: int) -> Connection | None:
+    def reuse(self, host: str, port: int, *, tls: bool = False) -> Connection | None:
         """Return an unused connection, `None` when there is none."""
-        kept = self._idle.get((host, port))
+        kept = self._idle.get((host, port, tls))
         while kept:
             connection = kept.pop()
             if not connection.closed:
                 return connection
         return None
 
-    async def connect(self, host: str, port: int) -> Connection:
+    async def connect(self, host: str, port: int, *, tls: bool = False) -> Connection:
         """Open a connection.
 
         Raises OSError when it cannot be had, names that do not resolve included.
         """
         try:
             _, connection = await self._loop.create_connection(
-                lambda: Connection(self._loop, (host, port), self._forget), host, port
+                lambda: Connection(self._loop, (host, port, tls), self._forget), host, port, ssl=self._context(tls)
             )
         except (UnicodeError, OverflowError, ValueError) as error:
             raise OSError(f"{host}:{port} is no address: {error}") from error
         return connection
+
+    def _context(self, tls: bool) -> ssl.SSLContext | None:
+        if tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        return self._tls if tls else None
 
     def give(self, connection: Connection) -> None:
         """Take a connection back whose answer is complete; too many for one address are closed."""

@@ -55,6 +55,8 @@ class Journal:
         """Records on disk since the start."""
         self.dropped = 0
         """Records that the disk did not take."""
+        self.files = 0
+        """How many files were begun or taken up since the start: it changes when another one is written."""
         self._now = now
         self._write = write
         self._descriptor = -1
@@ -66,22 +68,25 @@ class Journal:
         self._failing = False
         self._compressor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal compression")
 
-    def append(self, record: bytes) -> bool:
-        """Write one record, which must hold no line break; false when the disk did not take it. Never raises."""
+    def append(self, record: bytes, count: int = 1) -> bool:
+        """Write one record, which must hold no line break; false when the disk did not take it. Never raises.
+
+        `count` is what it adds to the numbers of records: 0 for lines that go with others.
+        """
         line = record + b"\n"
         try:
             if self._descriptor < 0 and not self._open():
-                return self._lost()
+                return self._lost(count)
             if self._is_gone():
                 self._close()
                 if not self._open():
-                    return self._lost()
+                    return self._lost(count)
             if self._size and self._size + len(line) > self.max_bytes:
                 self._rotate()
             self._append(line)
         except OSError as error:
-            return self._lost(error)
-        self.written += 1
+            return self._lost(count, error)
+        self.written += count
         if self._failing:
             self._failing = False
             logger.warning("the journal in %s is written again; %d records were lost", self.folder, self.dropped)
@@ -119,8 +124,8 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._size = os.fstat(self._descriptor).st_size
 
-    def _lost(self, error: OSError | None = None) -> bool:
-        self.dropped += 1
+    def _lost(self, count: int, error: OSError | None = None) -> bool:
+        self.dropped += count
         if error is not None and not self._failing:
             self._failing = True
             logger.warning(
@@ -154,6 +159,7 @@ class Journal:
                 raise
             self._descriptor, self._path = descriptor, path
             self._retry_at = 0.0
+            self.files += 1
             self._compressor.submit(self._tidy)
             return True
         raise OSError(f"{_WRITERS} other processes write into {self.folder}")

@@ -1,4 +1,8 @@
-"""Read a journal back: folders or files, compressed or not, with whatever damage a crash has left in them."""
+"""Read a journal back: folders or files, compressed or not, with whatever damage a crash has left in them.
+
+A journal holds records of exchanges and the steps of the evidence. Records go to whoever counts and shows pairs, steps
+to a `comparison.ledger_book.LedgerBook`, which comes to the verdict as it was live.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from ..comparison.steps import Step, decode_step, is_step
 from .journal import ACTIVE, ROTATED
 from .recording import SCHEMA
 
-__all__ = ["Damaged", "Record", "files_of", "read"]
+__all__ = ["Damaged", "Record", "StepLine", "files_of", "read"]
 
 _LINE_LIMIT: Final = 256 * 1024 * 1024
 """A longer line is no record of ours."""
@@ -25,6 +30,16 @@ class Record:
     """One exchange and candidate, as `docs/journal.md` describes it."""
 
     value: dict[str, Any]
+    file: Path
+    line: int
+    """Counted from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """One step of the evidence."""
+
+    step: Step
     file: Path
     line: int
     """Counted from 1."""
@@ -57,13 +72,13 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
     return files
 
 
-def read(paths: Iterable[Path]) -> Iterator[Record | Damaged]:
-    """Yield every record of the journal, and every place where one is lost. Never raises for what is in a file."""
+def read(paths: Iterable[Path]) -> Iterator[Record | StepLine | Damaged]:
+    """Yield every record, step and place where one is lost. Never raises for what is in a file."""
     for file in files_of(paths):
         yield from _read_file(file)
 
 
-def _read_file(file: Path) -> Iterator[Record | Damaged]:
+def _read_file(file: Path) -> Iterator[Record | StepLine | Damaged]:
     number = 0
     try:
         with _opened(file) as stream:
@@ -81,10 +96,12 @@ def _opened(file: Path) -> IO[bytes] | gzip.GzipFile:
     return file.open("rb")
 
 
-def _parsed(line: bytes, file: Path, number: int) -> Record | Damaged:
+def _parsed(line: bytes, file: Path, number: int) -> Record | StepLine | Damaged:
     try:
+        if is_step(line):
+            return StepLine(decode_step(line), file, number)
         value = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         cut = "" if line.endswith(b"\n") else "the line is cut off: "
         return Damaged(file, number, f"{cut}{error}")
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:

@@ -30,6 +30,11 @@ class ArrivalOrder[Value]:
         self.waiting = 0
         """Places that are not committed."""
 
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys that have places which are not committed."""
+        return frozenset(self._queues)
+
     def arrive(self, key: str) -> Place[Value]:
         """Take the next place of a key."""
         place: Place[Value] = Place(key)

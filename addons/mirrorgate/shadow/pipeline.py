@@ -24,15 +24,18 @@ from ..records import (
     ExchangeStarted,
     FromShadow,
     Leg,
+    MirrorsDropped,
     RequestAborted,
     RequestChunk,
     RequestEnd,
+    RestoreVerdicts,
     ShadowCounts,
     ShadowDropped,
     Target,
     ToShadow,
 )
 from .answering import Answer
+from .contents import contents_of
 from .holding import Holding
 from .judging import Judge, Judged, Settled
 from .legs import Legs, measured
@@ -80,11 +83,17 @@ class Pipeline:
         self._judged_all = asyncio.Event()
         self._judged_all.set()
         self._max_queued = 1024
+        self._contents = 0
         self._drained = False
+        self._drops: dict[str, Counter[str]] = {}
+        self._ticking = False
+        self._asking: set[asyncio.Task[None]] = set()
         self._judged = 0
         self._failed = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
             Configure: self._configure,
+            RestoreVerdicts: lambda frame: self._worker.submit(_logged, self._judge.restore, frame),
+            MirrorsDropped: self._dropped_before,
             ExchangeStarted: self._begin,
             RequestChunk: lambda frame: self._legs.push(frame.id, frame.data),
             RequestEnd: lambda frame: self._legs.end(frame.id),
@@ -105,6 +114,8 @@ class Pipeline:
         """Give up the exchanges that will not be complete any more; called from time to time."""
         for exchange in self._book.overdue(self._loop.time()):
             self._release(exchange.started.id, "unfinished")
+        if not self._ticking and not self._drained:
+            self._tick()
 
     def counts(self) -> ShadowCounts:
         written, lost = self._judge.journal_counts()
@@ -133,6 +144,7 @@ class Pipeline:
         for exchange in self._book.clear():
             self._release(exchange.started.id, "unfinished")
         await self._judged_all.wait()
+        self._tick()
         self._worker.submit(_logged, self._judge.close)
         await asyncio.to_thread(self._worker.shutdown)
         # The worker's last results were passed to this loop and are handled in its next turn.
@@ -140,6 +152,7 @@ class Pipeline:
 
     def _configure(self, frame: Configure) -> None:
         self._max_queued = max(1, frame.max_queued)
+        self._contents = max(0, frame.contents)
         self._worker.submit(_logged, self._judge.configure, frame)
 
     def _begin(self, frame: ExchangeStarted) -> None:
@@ -228,6 +241,9 @@ class Pipeline:
             self._judged += 1
             settled = judged.settled
             self._send(judged.compared)
+            if self._contents:
+                for content in contents_of(pair, self._contents):
+                    self._send(content)
         admitted = self._admitted[pair.started.id]
         self._commit(admitted.places.pop(pair.index), settled)
         if not admitted.places:

@@ -17,6 +17,7 @@ import msgspec
 __all__ = [
     "Candidate",
     "ContentPolicy",
+    "Control",
     "Guardrail",
     "Ignore",
     "Journal",
@@ -45,7 +46,12 @@ class TokenBudget(msgspec.Struct, frozen=True):
 
 
 class Candidate(msgspec.Struct, frozen=True):
+    model_name: str | None = None
     token_budget: TokenBudget | None = None
+
+
+class Control(msgspec.Struct, frozen=True):
+    percent: int = 0
 
 
 class Scorer(msgspec.Struct, frozen=True):
@@ -83,6 +89,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     mode: str = "replacement"
     candidate: Candidate = Candidate()
+    control: Control = Control()
     guardrails: tuple[Guardrail, ...] = ()
     alpha_promote: float = 0.01
     alpha_reject: float = 0.05

@@ -9,7 +9,9 @@ import os
 import socket
 from typing import Final
 
-from ..records import Compared, FromShadow, ShadowCounts, ShadowReady
+import msgspec
+
+from ..records import Compared, FromShadow, LegContent, ShadowCounts, ShadowReady
 from .frames import PREAMBLE, FrameError, encode, shadow_decoder
 from .judging import Judge
 from .outbox import Outbox
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 _RECEIVE: Final = 1024 * 1024
 _UNREAD_LIMIT: Final = 32 * 1024 * 1024
 """Bytes of results that wait for the proxy, beyond which comparisons are not reported to it; the journal has them."""
+_UNREAD_CONTENT: Final = 4 * 1024 * 1024
+"""The same for answers that a person may look at, which give way first."""
 _SWEEP_SECONDS: Final = 1.0
 _DRAIN_SECONDS: Final = 5.0
 """How long legs may go on after the proxy closed the channel."""
@@ -39,6 +43,7 @@ class ShadowProcess:
         self._outbox = Outbox(loop, sock, lambda _: self._close())
         self._pipeline = Pipeline(loop, self._send, judge)
         self._counts: ShadowCounts | None = None
+        self._contents_dropped = 0
 
     async def run(self) -> None:
         """Serve until the proxy closes its end or dies, then end what is under way and flush."""
@@ -81,13 +86,16 @@ class ShadowProcess:
     def _send(self, message: FromShadow) -> None:
         if isinstance(message, Compared) and self._outbox.size > _UNREAD_LIMIT:
             return
+        if isinstance(message, LegContent) and self._outbox.size > _UNREAD_CONTENT:
+            self._contents_dropped += 1
+            return
         try:
             self._outbox.put(encode(message))
         except (FrameError, UnicodeEncodeError):
             logger.exception("a result cannot be sent: %s", type(message).__name__)
 
     def _report_counts(self) -> None:
-        counts = self._pipeline.counts()
+        counts = msgspec.structs.replace(self._pipeline.counts(), contents_dropped=self._contents_dropped)
         if counts != self._counts:
             self._counts = counts
             self._send(counts)

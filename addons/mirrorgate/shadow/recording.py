@@ -114,6 +114,10 @@ class RecordParts(msgspec.Struct, frozen=True):
     details: dict[str, Any]
     """Those that hold content; stored through the content policy."""
     control_comparison: dict[str, Any] | None
+    identity: str = ""
+    """What the pair is evidence about."""
+    losses: dict[str, float] = {}
+    """Differences of losses by guardrail, those of scorers left out, which come later."""
 
 
 def record_of(parts: RecordParts, policy: Policy, content: Content, run: str) -> bytes:
@@ -139,6 +143,8 @@ def record_of(parts: RecordParts, policy: Policy, content: Content, run: str) ->
             "content": policy.journal.content.value,
             "hash": hashlib.blake2b(parts.pair.target.policy, digest_size=8).hexdigest(),
         },
+        "identity": parts.identity,
+        "losses": parts.losses,
         "request": _request(started, parts.request, content),
         "primary": _leg(parts.primary, content),
         "candidate": _leg(parts.candidate, content),

@@ -79,7 +79,7 @@ class _Leg:
         body = self._upload.body
         if target.model is not None:
             body = _with_model(await self._upload.whole(), target.model)
-        kept = self._pool.reuse(target.host, target.port) if body is not None else None
+        kept = self._pool.reuse(target.host, target.port, tls=target.tls) if body is not None else None
         if kept is not None:
             answer = await self._exchange(kept, head, body)
             stale = answer.outcome is LegOutcome.RESET and self.reader.untouched
@@ -90,7 +90,7 @@ class _Leg:
             self.reader = AnswerReader(self._method, self._holding)
         try:
             async with asyncio.timeout(_bounded(target.connect_timeout)) as limit:
-                fresh = await self._pool.connect(target.host, target.port)
+                fresh = await self._pool.connect(target.host, target.port, tls=target.tls)
         except TimeoutError:
             if limit.expired():
                 return self._failed(LegOutcome.CONNECT_TIMEOUT, f"no connection within {target.connect_timeout:g} s")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import Refusal
+from ..errors import OVERFLOWS, Refusal
 from ..events import ExchangeDone
 from .error_codes import error_type, inference_error_code
 from .families import Distribution, Family, Tally
@@ -23,8 +23,8 @@ _TIMEOUTS = {Refusal.REQUEST_TIMEOUT.value, Refusal.STREAM_IDLE.value, Refusal.M
 _CONNECT_FAILURES = {Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value}
 _NOT_UPSTREAM = {
     Refusal.NO_ROUTE.value, Refusal.REDIRECT.value, Refusal.INVALID_BACKEND.value, Refusal.NO_ENDPOINTS.value,
-    Refusal.PENDING_OVERFLOW.value, Refusal.ACTIVE_OVERFLOW.value, Refusal.CONNECT_FAILURE.value,
-    Refusal.CONNECT_TIMEOUT.value, Refusal.BAD_REQUEST.value, Refusal.BAD_INFERENCE_REQUEST.value,
+    Refusal.PENDING_OVERFLOW.value, Refusal.ACTIVE_OVERFLOW.value, Refusal.FORCED_OPEN.value,
+    Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value, Refusal.BAD_REQUEST.value, Refusal.BAD_INFERENCE_REQUEST.value,
     Refusal.UNKNOWN_MODEL.value, Refusal.BODY_TOO_LARGE.value, Refusal.HEADERS_TOO_LARGE.value,
     Refusal.REQUEST_HEADER_TIMEOUT.value, Refusal.DRAINING.value, Refusal.INTERNAL.value,
 }  # fmt: skip
@@ -188,6 +188,7 @@ class ExchangeTally:
         overflow = self._envoy_overflow.get(refusal)
         if overflow is not None:
             overflow.add((cluster,))
+        if refusal in OVERFLOWS:
             self._rejected.add((cluster, refusal))
         elif refusal in _TIMEOUTS:
             self._envoy_timeout.add((cluster,))

@@ -55,6 +55,7 @@ class Group(enum.StrEnum):
     BREAKER = "Circuit breaker"
     BALANCER = "Endpoints and picks"
     SHADOW = "Shadow"
+    CAPTURE = "Capture"
     COMPARISON = "Comparison and verdict"
     GEN_AI = "OpenTelemetry GenAI"
     INFERENCE = "Gateway API Inference Extension"
@@ -149,7 +150,7 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("mirrorgate_breaker_remaining", "cluster limit", "Room that is left under the limit."),
         _counter("mirrorgate_breaker_opened_total", "cluster limit", "How often a limit was reached."),
         _counter("mirrorgate_breaker_rejected_total", "cluster reason",
-                 "Requests answered with the overflow 503; `pending_overflow` or `active_overflow`."),
+                 "Requests answered with the overflow 503; `pending_overflow`, `active_overflow` or `forced_open`."),
         _histogram("mirrorgate_queue_seconds", "cluster", LATENCY,
                    "Time that requests spent waiting for a connection; those that never waited are not counted."),
     ),
@@ -184,6 +185,13 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _counter("mirrorgate_shadow_judge_errors_total", "", "Pairs that could not be judged because of a bug.", _SCRAPE),
         _counter("mirrorgate_journal_records_total", "result",
                  "Journal records since the shadow process started: `written`, or `lost` to a disk.", _SCRAPE),
+    ),
+    Group.CAPTURE: (
+        _counter("mirrorgate_capture_flows_total", "result",
+                 "Captured exchanges: `written`, or dropped: `no_room`, `disk`, `unwritable`, `closed`.", _SCRAPE),
+        _counter("mirrorgate_capture_bodies_left_out_total", "",
+                 "Bodies that a captured exchange is without, because they were too large.", _SCRAPE),
+        _gauge("mirrorgate_capture_held_bytes", "", "Bytes of bodies that are kept for the capture or wait for the disk."),
     ),
     Group.COMPARISON: (
         _counter("mirrorgate_pairs_total", "cluster outcome", "Compared pairs, by outcome."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..errors import Refusal
+from ..errors import OVERFLOWS
 from ..events import (
     BreakerChanged,
     ConfigApplied,
@@ -25,7 +25,6 @@ from .labels import CappedLabel, operation
 __all__ = ["Tallying"]
 
 _LIMITS = ("connections", "pending", "parallel", "retries")
-_OVERFLOWS = (Refusal.PENDING_OVERFLOW, Refusal.ACTIVE_OVERFLOW)
 
 
 class Tallying:
@@ -78,7 +77,7 @@ class Tallying:
 
     def introduce_cluster(self, cluster: str) -> None:
         """Show the counters of a rule at 0."""
-        for reason in _OVERFLOWS:
+        for reason in OVERFLOWS:
             self._tally("mirrorgate_breaker_rejected_total").introduce((cluster, reason.value))
         for limit in _LIMITS:
             self._tally("mirrorgate_breaker_opened_total").introduce((cluster, limit))

@@ -27,7 +27,7 @@ from ..proxy.admin_sources import AdminSources
 from ..proxy.dataplane import Dataplane
 from ..proxy.mirroring import Mirroring
 from ..proxy.mitm import GatewayInstance, Hooks, check_version
-from ..records import Compared, Configure, FromShadow, LegFinished, ShadowCounts, ShadowDropped
+from ..records import Compared, Configure, FromShadow, LegContent, LegFinished, ShadowCounts, ShadowDropped
 from ..resources.endpoints import Address
 from ..routing.table import DestinationKind
 from ..shadow.channel import ChannelOptions, ShadowChannel
@@ -38,16 +38,17 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.loop_lag import LoopLag
 from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
+from .capturing import Captures
 from .configuring import Compilation, bindings, compile_reading, empty, paths_of
 from .labels import Labels
 from .options import OPTIONS, add_options, quickstart, settings_of
+from .viewing import Viewing
 from .views import Exchanges, Views
 
 __all__ = ["GATEWAY", "Gateway"]
 
 logger = logging.getLogger("mirrorgate")
 
-_MARKS = {"same": ":white_check_mark:", "similar": ":ghost:", "different": ":warning:", "candidate_failed": ":x:"}
 _OURS = "gateway:"
 _LIVE_OPTIONS = {"gateway_config", "gateway_bind", "gateway_port_offset"}
 _JOURNAL_FILE = 64 * 1024 * 1024
@@ -75,10 +76,12 @@ class Gateway:
         self._watcher: asyncio.Task[None] | None = None
         self.plane: Dataplane | None = None
         self.admin: AdminServer | None = None
+        self._viewing: Viewing
         self._channel: ShadowChannel
         self._mirroring: Mirroring
         self._scraper: LoadScraper | None = None
         self._access_log: AccessLog
+        self._captures: Captures
         self._lag: LoopLag
         self.metrics: Metrics
 
@@ -106,6 +109,7 @@ class Gateway:
             if updated & ({option.name for option in OPTIONS} | {"stream_large_bodies", "body_size_limit"}):
                 self.plane.settings = settings_of(ctx.options)
                 self._channel.configure(self._journal_options(), ctx.options.shadow_queue_bytes)
+                self._captures.configure(ctx.options.gateway_capture)
             if "mode" in updated:
                 self._keep_listeners()
         except ConfigProblems as error:
@@ -135,6 +139,7 @@ class Gateway:
             lambda cluster: self.plane is not None and self.plane.calm(cluster),
         )
         plane = self.plane = Dataplane(director, Hooks(ctx.master.addons), settings_of(options))
+        self._viewing = Viewing(plane, self._pause)
         self._channel = ShadowChannel(
             ChannelOptions(self._journal_options(), options.shadow_queue_bytes),
             self._from_shadow,
@@ -142,6 +147,7 @@ class Gateway:
             self._rng,
         )
         self._mirroring = plane.mirroring = Mirroring(self._channel, director, plane.emit)
+        self._captures = Captures(plane)
         self._start_telemetry(plane)
         GatewayInstance.listener = plane.listen
         self._channel.start()
@@ -302,12 +308,17 @@ class Gateway:
         except OSError as error:
             logger.error("gateway_access_log: %s", error)
             sys.exit(1)
+        try:
+            self._captures.configure(ctx.options.gateway_capture)
+        except ValueError as error:
+            logger.error("%s", error)
+            sys.exit(1)
         self._exchanges = Exchanges()
         self._lag = LoopLag(self.metrics.observe_loop_lag)
         self._lag.start()
         scraper = self._scraper
         self._views = Views(plane, self._channel, scraper.snapshot if scraper is not None else dict)
-        for source in (self._views.samples, self._access_log.samples, self._lag.samples):
+        for source in (self._views.samples, self._access_log.samples, self._lag.samples, self._captures.samples):
             self.metrics.register_gauges(source)
         for subscriber in (self.metrics.handle, self._access_log.handle, self._exchanges.handle):
             plane.subscribe(subscriber)
@@ -370,19 +381,16 @@ class Gateway:
         self._mirroring.received(message)
         if isinstance(message, ShadowCounts):
             self._views.shadow_counts = message
-        plane = self.plane
+        plane, web = self.plane, self._viewing.web
+        if isinstance(message, LegContent) and web is not None:
+            web.content(message)
         if plane is None or not isinstance(message, LegFinished | Compared | ShadowDropped):
             return
         plane.emit(message)
         if isinstance(message, Compared):
             logger.info("%s: %s", message.id, message.summary)
-            flow = plane.flows.get(message.id)
-            if flow is not None:
-                flow.marked = _MARKS.get(message.outcome, "")
-                flow.comment = message.summary
-                pending = plane.hooks.fire("update", [flow])
-                if pending is not None:
-                    plane.spawn(pending)
+            if web is not None:
+                web.compared(message)
 
     def _shadow_changed(self, up: bool, pid: int | None, restarts: int) -> None:
         if up:
@@ -409,6 +417,7 @@ class Gateway:
         if not await plane.drain():
             logger.warning("requests were still running after %g s and are cut", plane.settings.drain_timeout)
         plane.close()
+        self._viewing.close()
         await self._channel.stop(5.0)
         if self._scraper is not None:
             await self._scraper.stop()
@@ -416,6 +425,7 @@ class Gateway:
         if self.admin is not None:
             await self.admin.stop()
         self._access_log.close()
+        await asyncio.to_thread(self._captures.close)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name="gateway")

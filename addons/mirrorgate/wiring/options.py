@@ -58,6 +58,14 @@ OPTIONS = (
         "",
         "File for the JSON access log, - for standard output. Empty: none.",
     ),
+    Option(
+        "gateway_capture",
+        str,
+        "",
+        "File that exchanges are captured in, streamed answers included, for `mirrorgate replay` and mitmproxy. "
+        "Appends; strftime words such as %Y-%m-%d begin a new file when they change. Nothing waits for the disk. "
+        "Empty: none.",
+    ),
     Option("gateway_max_header_bytes", int, 61440, "Largest request or response head. More is answered 431."),
     Option("gateway_header_timeout", int, 60, "Seconds that a request's head may take to arrive. Then 408."),
     Option("gateway_idle_timeout", int, 3600, "Seconds that a client's connection may idle between requests."),

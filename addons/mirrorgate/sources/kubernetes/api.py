@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
+import msgspec
 from kubernetes.aio import client, config
 from kubernetes.aio.config.config_exception import ConfigException
 
@@ -16,6 +18,8 @@ __all__ = ["Api", "ApiError", "Unreachable"]
 Object = dict[str, Any]
 
 _REQUEST_SECONDS = 30.0
+_LONGEST_LINE = 32 * 1024 * 1024
+"""Bytes of one event; etcd takes objects of 1.5 MiB."""
 _WATCH_IDLE_SECONDS = 360.0
 """A watch that says nothing for this long, not even a bookmark, is taken for dead; servers send one a minute."""
 
@@ -34,6 +38,17 @@ class ApiError(Exception):
         """Seconds that the server asks to wait, `None` when it does not say."""
 
 
+def _refresher(loader: Any) -> Callable[[client.Configuration], Awaitable[None]]:
+    """Make the hook that renews the token of a kubeconfig whose plugin gave one that expires."""
+
+    async def refresh(configuration: client.Configuration) -> None:
+        if getattr(loader, "exec_plugin_expiry", None) is not None:
+            await loader.load_from_exec_plugin()  # does nothing before the old one expires
+            configuration.api_key["BearerToken"] = loader.token
+
+    return refresh
+
+
 class Api:
     """A connection to one API server."""
 
@@ -50,8 +65,11 @@ class Api:
         try:
             config.load_incluster_config(client_configuration=configuration)
         except ConfigException:
-            await config.load_kube_config(context=context, client_configuration=configuration)
+            loader = await config.load_kube_config(context=context, client_configuration=configuration)
+            configuration.refresh_api_key_hook = _refresher(loader)
         configuration.connection_pool_maxsize = 0  # a watch holds a connection of its own
+        # The client library is a hundred thousand objects that never go: the collector need not walk them each time.
+        gc.freeze()
         return cls(client.ApiClient(configuration))
 
     async def close(self) -> None:
@@ -68,17 +86,17 @@ class Api:
         """Write an object; raises ApiError 409 when its resourceVersion is no longer the newest."""
         return await self._json("PUT", path, None, body)
 
-    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Object]:
+    async def watch(self, path: str, query: Mapping[str, str]) -> AsyncGenerator[Object, None]:
         """Yield events (`type`, `object`) until the server ends the watch."""
         response = await self._request("GET", path, {**query, "watch": "1"}, timeout=_WATCH_IDLE_SECONDS)
         try:
             await self._check(response)
             async for line in self._lines(response):
-                event = json.loads(line)
+                event = msgspec.json.decode(line)
                 if isinstance(event, dict):
                     yield event
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise Unreachable(f"the watch of {path} broke off: {error}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, msgspec.DecodeError) as error:
+            raise Unreachable(f"the watch of {path} broke off: {error or type(error).__name__}") from error
         finally:
             response.close()
 
@@ -86,6 +104,8 @@ class Api:
         rest = b""
         async for chunk in response.content.iter_any():
             *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _LONGEST_LINE:
+                raise ValueError("an event is too long")
             for line in lines:
                 if line.strip():
                     yield line
@@ -98,12 +118,14 @@ class Api:
                 response = await self._request(method, path, query, body)
                 try:
                     await self._check(response)
-                    read: Object = await response.json(content_type=None)
-                    return read
+                    read = msgspec.json.decode(await response.read())
                 finally:
                     response.release()
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, msgspec.DecodeError) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
+        if not isinstance(read, dict):
+            raise Unreachable(f"{method} {path}: the answer is no object")
+        return read
 
     async def _request(
         self,
@@ -114,10 +136,10 @@ class Api:
         timeout: float | None = None,
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": "application/json", "Content-Type": "application/json", "User-Agent": "mirrorgate"}
-        # Refreshes a service account's token, which the kubelet replaces in its file.
-        await self._client.update_params_for_auth(headers, [], ["BearerToken"])
         bounds = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=timeout or _REQUEST_SECONDS)
         try:
+            # Refreshes a service account's token, which the kubelet replaces in its file, and those of plugins.
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"])
             response: aiohttp.ClientResponse = await self._client.rest_client.request(
                 method,
                 self._client.configuration.host + path,
@@ -127,7 +149,7 @@ class Api:
                 _preload_content=False,
                 _request_timeout=bounds,
             )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ConfigException) as error:
             raise Unreachable(f"{method} {path}: {error or type(error).__name__}") from error
         return response
 
@@ -140,4 +162,5 @@ class Api:
         except (ValueError, AttributeError):
             message = text[:200]
         after = response.headers.get("Retry-After", "")
-        raise ApiError(response.status, message or str(response.reason), float(after) if after.isdigit() else None)
+        retry_after = float(after) if after.isascii() and after.isdecimal() and len(after) < 10 else None
+        raise ApiError(response.status, message or str(response.reason), retry_after)

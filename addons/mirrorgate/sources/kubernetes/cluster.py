@@ -6,16 +6,14 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
-from ...errors import Problem, Severity
 from ...resources.inventory import Inventory
-from ...resources.loading import add_object, parse_object
-from ...resources.objects import Resource
-from ...resources.places import Place
-from .api import Api, Object
+from ...resources.loading import add_object
+from .api import Api
+from .held import Held, Key
 from .informing import Informer
-from .kinds import WATCHED
+from .kinds import STATUS_KINDS, WATCHED, Watched
 
 __all__ = ["ClusterSource"]
 
@@ -25,53 +23,100 @@ _SETTLE = 0.05
 """Seconds without a change after which an inventory is made."""
 _MAX_SETTLE = 0.4
 """Seconds after which it is made although changes go on."""
+_LONGEST_REST = 5.0
+_PATIENCE = 10.0
+"""Seconds after which the first lists that are still missing are named in the log, again and again."""
 
 
 class ClusterSource:
-    """Watches the cluster. `inventories` yields; `age` tells how long ago the API server was last heard of."""
+    """Watches the cluster: `inventories` yields one for each state that differs in a way that means something."""
 
-    def __init__(self, api: Api, namespaces: Sequence[str], rng: random.Random) -> None:
-        self._api = api
+    def __init__(
+        self,
+        api: Api,
+        namespaces: Sequence[str],
+        rng: random.Random,
+        *,
+        watched: Sequence[Watched] = WATCHED,
+        absent_seconds: float = 30.0,
+        first_pause: float = 0.5,
+    ) -> None:
         self._dirty = asyncio.Event()
-        self._parsed: dict[tuple[str, str, str], tuple[Object, Resource | None]] = {}
-        scopes: list[str | None] = list(namespaces) or [None]
-        self._informers = [
-            Informer(api, watched, namespace, self._dirty.set, rng)
-            for watched in WATCHED
-            for namespace in (scopes if watched.namespaced else [None])
+        self._told: set[str] = set()
+        scopes: list[str | None] = list(dict.fromkeys(namespaces)) or [None]
+        self.informers = [
+            Informer(
+                api,
+                each,
+                namespace,
+                self._dirty.set,
+                rng,
+                absent_seconds=absent_seconds,
+                first_pause=first_pause,
+            )
+            for each in watched
+            for namespace in (scopes if each.namespaced else [None])
         ]
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
-    def age(self) -> float:
-        """Seconds since the informer that has been left alone for longest heard of the API server."""
+    def age(self) -> float | None:
+        """Seconds since the informer that has been left alone for longest heard of the API server.
+
+        `None` before the first complete list. Up to a minute is ordinary: that often a server sends a bookmark.
+        """
+        if not all(informer.synced.is_set() for informer in self.informers):
+            return None
         now = time.monotonic()
-        return max((now - informer.alive_at for informer in self._informers if informer.synced.is_set()), default=0.0)
+        return max((now - informer.alive_at for informer in self.informers), default=0.0)
 
     def start(self) -> None:
+        """Begin to list and watch."""
         loop = asyncio.get_running_loop()
         self._tasks = [
             loop.create_task(informer.run(), name=f"informer of {informer.watched.title}")
-            for informer in self._informers
+            for informer in self.informers
         ]
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._api.close()
 
-    async def inventories(self) -> AsyncIterator[Inventory]:
-        """Yield an inventory when every first list is complete, and then whenever something has changed."""
-        for informer in self._informers:
-            await informer.synced.wait()
+    async def inventories(self) -> AsyncGenerator[Inventory, None]:
+        """Yield an inventory when every first list is complete, and then whenever something has changed.
+
+        Whoever compiles it keeps the generator waiting; it rests as long as that took, so that a cluster in which
+        something changes all the time costs half a core and not a whole one.
+        """
+        for informer in self.informers:
+            await self._synced(informer)
         self._dirty.set()
         while True:
             await self._dirty.wait()
             await self._settled()
-            objects = [item for informer in self._informers for item in informer.objects.values()]
-            # Parsing thousands of objects takes a second, which streams do not wait for.
-            yield await asyncio.to_thread(self._inventory, objects)
+            # Copied here, in the event loop, where informers do not change them meanwhile.
+            resources = [held for informer in self.informers for held in informer.objects.values()]
+            began = time.monotonic()
+            yield await asyncio.to_thread(self._inventory, resources)
+            await asyncio.sleep(min(time.monotonic() - began, _LONGEST_REST))
+
+    def holders(self) -> Iterator[tuple[Watched, Key, Held]]:
+        """Yield every object whose status may be written."""
+        for informer in self.informers:
+            if informer.watched.kind in STATUS_KINDS:
+                for key, held in list(informer.objects.items()):
+                    yield informer.watched, key, held
+
+    async def _synced(self, informer: Informer) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await informer.synced.wait()
+                    return
+            except TimeoutError:
+                missing = sorted({each.watched.title for each in self.informers if not each.synced.is_set()})
+                logger.warning("not ready: the cluster's first lists of %s are missing", ", ".join(missing))
 
     async def _settled(self) -> None:
         begun = time.monotonic()
@@ -80,29 +125,16 @@ class ClusterSource:
             await asyncio.sleep(_SETTLE)
         self._dirty.clear()
 
-    def _inventory(self, objects: list[Object]) -> Inventory:
-        """Make an inventory; an object that cannot be read is left out, and the rest goes on."""
+    def _inventory(self, held: Sequence[Held]) -> Inventory:
         inventory = Inventory()
-        parsed: dict[tuple[str, str, str], tuple[Object, Resource | None]] = {}
-        for raw in objects:
-            metadata = raw.get("metadata") or {}
-            key = (str(raw.get("apiVersion")), str(raw.get("kind")), f"{metadata.get('namespace')}/{metadata.get('name')}")
-            known = self._parsed.get(key)
-            if known is None or known[0] is not raw:
-                known = (raw, self._read(raw))
-            parsed[key] = known
-            if known[1] is not None:
-                for problem in add_object(inventory, known[1]):
-                    _log(problem)
-        self._parsed = parsed
+        told: set[str] = set()
+        for each in held:
+            if each.resource is None:
+                continue
+            for problem in add_object(inventory, each.resource):
+                text = str(problem)
+                told.add(text)
+                if text not in self._told:
+                    logger.warning("%s", text)
+        self._told = told
         return inventory
-
-    def _read(self, raw: Object) -> Resource | None:
-        result = parse_object(raw, Place("", None))
-        for problem in result.problems:
-            _log(problem)
-        return result.object
-
-
-def _log(problem: Problem) -> None:
-    logger.log(logging.WARNING if problem.severity is Severity.ERROR else logging.INFO, "%s", problem)

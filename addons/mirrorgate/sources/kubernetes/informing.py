@@ -6,33 +6,51 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from .api import Api, ApiError, Object, Unreachable
+from .held import Held, Key, hold, key_of
 from .kinds import Watched
 
 __all__ = ["Informer"]
 
 logger = logging.getLogger(__name__)
 
-_PAGE = 500
+_PAGE = 200
+"""Objects to a page: small enough that decoding one holds up no stream."""
 _ABSENT_SECONDS = 30.0
 """How often a kind that is not installed is looked for again."""
 _FIRST_PAUSE = 0.5
 _LAST_PAUSE = 30.0
+_LONGEST_WAIT = 120.0
+"""However long the server asks to wait."""
+_STEADY = 5.0
+"""Seconds that a watch has to last for the next failure to count as the first one."""
+_SLICE = 0.005
+"""Seconds of a burst of events after which others get their turn."""
+_WATCH_SECONDS = 290
 
 
 class Informer:
     """Keeps the objects of one kind in one namespace (or all).
 
-    `objects` maps namespace and name to the object as the API has it; `changed` is called after each difference.
+    `objects` maps namespace and name to what is held; `changed` is called after each difference that means something.
     """
 
     def __init__(
-        self, api: Api, watched: Watched, namespace: str | None, changed: Callable[[], None], rng: random.Random
+        self,
+        api: Api,
+        watched: Watched,
+        namespace: str | None,
+        changed: Callable[[], None],
+        rng: random.Random,
+        *,
+        absent_seconds: float = _ABSENT_SECONDS,
+        first_pause: float = _FIRST_PAUSE,
     ) -> None:
         self.watched = watched
-        self.objects: dict[tuple[str, str], Object] = {}
+        self.objects: dict[Key, Held] = {}
         self.synced = asyncio.Event()
         """Set once the first list is complete, or the kind is known to be absent."""
         self.absent = False
@@ -45,25 +63,43 @@ class Informer:
         self._rng = rng
         self._version = watched.versions[0]
         self._resource_version = ""
+        self._absent_seconds = absent_seconds
+        self._first_pause = first_pause
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        pause = _FIRST_PAUSE
+        pause = self._first_pause
         while True:
+            began = time.monotonic()
+            asked: float | None = None
             try:
                 if not self._resource_version and not await self._list():
-                    await asyncio.sleep(_ABSENT_SECONDS)
+                    await asyncio.sleep(self._absent_seconds * self._rng.uniform(0.8, 1.2))
                     continue
-                pause = _FIRST_PAUSE
                 await self._watch()
+                trouble = ""
             except (ApiError, Unreachable) as error:
-                if isinstance(error, ApiError) and error.status == 410:
-                    self._resource_version = ""  # too old: what is missing can only be told by a list
-                    continue
-                wait = error.retry_after if isinstance(error, ApiError) and error.retry_after else pause
-                logger.warning("%s: %s; again in %.1f s", self.watched.title, error, wait)
-                await asyncio.sleep(wait * self._rng.uniform(0.5, 1.0))
-                pause = min(pause * 2, _LAST_PAUSE)
+                trouble = str(error)
+                if isinstance(error, ApiError):
+                    asked = error.retry_after
+                    if error.status in (404, 410):
+                        self._resource_version = ""  # what is missing can only be told by a list
+            except Exception:
+                # An answer of a shape that no API server gives must not end the informer in silence.
+                logger.exception("%s: not understood; listed anew", self.watched.title)
+                trouble, self._resource_version = "not understood", ""
+            if time.monotonic() - began >= _STEADY:
+                pause = self._first_pause
+                if not trouble:
+                    continue  # the server ends every watch after some minutes
+            # Even one that ended well waits, when it ended at once: a loop without a pause would be an attack.
+            wait = pause * self._rng.uniform(0.5, 1.0)
+            if asked is not None:
+                wait = max(wait, min(asked, _LONGEST_WAIT) * self._rng.uniform(1.0, 1.1))
+            if trouble:
+                logger.warning("%s: %s; again in %.1f s", self.watched.title, trouble, wait)
+            await asyncio.sleep(wait)
+            pause = min(pause * 2, _LAST_PAUSE)
 
     async def _list(self) -> bool:
         """Read every object, in pages. Whether the kind is served."""
@@ -74,67 +110,84 @@ class Informer:
                 if error.status == 404:
                     continue
                 raise
-            self._version = version
-            self._resource_version = resource_version
             if self.absent:
                 logger.info("%s is served now", self.watched.title)
-            self.absent = False
-            different = found != self.objects
-            self.objects = found
-            self._tell(different)
+            self._version, self._resource_version, self.absent = version, resource_version, False
+            self._replace(found)
             return True
         if not self.absent:
             logger.warning("%s is not installed in the cluster; it is looked for again", self.watched.title)
         self.absent = True
-        self.alive_at = time.monotonic()
-        gone, self.objects = bool(self.objects), {}
-        self._tell(gone)
+        self._replace({})
         return False
 
-    async def _pages(self, version: str) -> tuple[dict[tuple[str, str], Object], str]:
-        found: dict[tuple[str, str], Object] = {}
-        query = {"limit": str(_PAGE)}
+    async def _pages(self, version: str) -> tuple[dict[Key, Held], str]:
+        found: dict[Key, Held] = {}
+        query = {"limit": str(_PAGE), **self._selector()}
         while True:
-            page = await self._api.get(self.watched.path(version, self._namespace), query)
+            try:
+                page = await self._api.get(self.watched.path(version, self._namespace), query)
+            except ApiError as error:
+                if error.status != 410 or "limit" not in query:
+                    raise
+                # The snapshot that the pages are of is gone: at once, then, from a newer one.
+                found, query = {}, self._selector()
+                continue
+            self.alive_at = time.monotonic()
             metadata = page.get("metadata") or {}
-            for item in page.get("items") or []:
-                found[_key(item)] = self._typed(item, version)
+            # In a thread: of two hundred objects at once the reading takes longer than a token may wait.
+            found |= await asyncio.to_thread(self._hold_all, page.get("items") or (), version)
             if not metadata.get("continue"):
                 return found, str(metadata.get("resourceVersion") or "")
             query["continue"] = str(metadata["continue"])
 
+    def _hold_all(self, items: Sequence[Mapping[str, Any]], version: str) -> dict[Key, Held]:
+        return {
+            key: hold(item, self.watched, version, self.objects.get(key))
+            for key, item in ((key_of(item), item) for item in items)
+        }
+
     async def _watch(self) -> None:
-        query = {"resourceVersion": self._resource_version, "allowWatchBookmarks": "true", "timeoutSeconds": "290"}
-        self.alive_at = time.monotonic()
+        query = {
+            "resourceVersion": self._resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH_SECONDS),
+            **self._selector(),
+        }
+        self.alive_at = turn = time.monotonic()
         async for event in self._api.watch(self.watched.path(self._version, self._namespace), query):
             self.alive_at = time.monotonic()
-            kind, item = event.get("type"), event.get("object") or {}
-            if kind == "ERROR":
-                raise ApiError(int(item.get("code") or 500), str(item.get("message") or "the watch failed"))
-            version = str((item.get("metadata") or {}).get("resourceVersion") or "")
-            if version:
-                self._resource_version = version
-            if kind == "DELETED":
-                if self.objects.pop(_key(item), None) is not None:
-                    self._tell(True)
-            elif kind in ("ADDED", "MODIFIED"):
-                self.objects[_key(item)] = self._typed(item, self._version)
-                self._tell(True)
+            self._take(str(event.get("type")), event.get("object") or {})
+            if time.monotonic() - turn > _SLICE:
+                await asyncio.sleep(0)
+                turn = time.monotonic()
 
-    def _typed(self, item: Object, version: str) -> Object:
-        # Entries of a list leave out what the list says already.
-        item.setdefault("apiVersion", self.watched.api_version(version))
-        item.setdefault("kind", self.watched.kind)
-        return item
+    def _take(self, kind: str, item: Object) -> None:
+        """Take one event. Raises `ApiError` for the server's word that the watch cannot go on."""
+        if kind == "ERROR":
+            raise ApiError(int(item.get("code") or 500), str(item.get("message") or "the watch failed"))
+        version = str((item.get("metadata") or {}).get("resourceVersion") or "")
+        key = key_of(item)
+        if kind == "DELETED":
+            if self.objects.pop(key, None) is not None:
+                self._changed()
+        elif kind in ("ADDED", "MODIFIED"):
+            known = self.objects.get(key)
+            held = self.objects[key] = hold(item, self.watched, self._version, known)
+            if not held.means(known):
+                self._changed()
+        # Last: an event that could not be taken must come again.
+        self._resource_version = version or self._resource_version
 
-    def _tell(self, different: bool) -> None:
+    def _replace(self, found: dict[Key, Held]) -> None:
         self.alive_at = time.monotonic()
+        before, self.objects = self.objects, found
         first = not self.synced.is_set()
         self.synced.set()
-        if different or first:
+        same = before.keys() == found.keys() and all(held.means(before[key]) for key, held in found.items())
+        if first or not same:
             self._changed()
 
-
-def _key(item: Object) -> tuple[str, str]:
-    metadata = item.get("metadata") or {}
-    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+    def _selector(self) -> dict[str, str]:
+        selector = self.watched.field_selector
+        return {"fieldSelector": selector} if selector else {}

@@ -6,10 +6,19 @@ from dataclasses import dataclass
 
 from ...resources.kinds import KINDS
 
-__all__ = ["WATCHED", "Watched"]
+__all__ = ["STATUS_KINDS", "WATCHED", "Watched"]
 
-_IRREGULAR = {"GatewayClass": "gatewayclasses", "EnvoyProxy": "envoyproxies"}
-_OLDER = "v1beta1"
+STATUS_KINDS = frozenset(
+    ("GatewayClass", "Gateway", "HTTPRoute", "InferencePool", "BackendTrafficPolicy", "ShadowPolicy")
+)
+"""Kinds whose status is written. The models of a pool are left out: their status belongs to its endpoint picker."""
+
+_IRREGULAR = {"GatewayClass": "gatewayclasses"}
+_SELECTORS = {
+    "Pod": "status.phase!=Succeeded,status.phase!=Failed",
+    "Secret": "type=kubernetes.io/tls",
+}
+"""What is left out at the server: ended Pods serve nothing, and of Secrets only certificates are any of our business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,7 @@ class Watched:
     kind: str
     plural: str
     namespaced: bool
+    field_selector: str = ""
 
     def path(self, version: str, namespace: str | None = None) -> str:
         """Return the collection's path; `None` is all namespaces."""
@@ -41,7 +51,12 @@ def _plural(kind: str) -> str:
     lower = kind.lower()
     if kind in _IRREGULAR:
         return _IRREGULAR[kind]
-    return f"{lower[:-1]}ies" if lower.endswith("y") and lower[-2] not in "aeiou" else f"{lower}s"
+    return f"{lower[:-1]}ies" if lower.endswith("y") and lower[-2] not in "aeioux" else f"{lower}s"
+
+
+def _rank(version: str) -> tuple[bool, bool, str]:
+    """Order versions as the API does: stable before beta before alpha."""
+    return ("alpha" in version, "beta" in version, version)
 
 
 def _watched() -> tuple[Watched, ...]:
@@ -53,7 +68,12 @@ def _watched() -> tuple[Watched, ...]:
         scoped[group, kind] = not known.model.cluster_scoped
     return tuple(
         Watched(
-            group, tuple(sorted(versions, key=lambda v: v == _OLDER)), kind, _plural(kind), scoped[group, kind]
+            group,
+            tuple(sorted(versions, key=_rank)),
+            kind,
+            _plural(kind),
+            scoped[group, kind],
+            _SELECTORS.get(kind, "") if group == "" else "",
         )
         for (group, kind), versions in found.items()
     )

@@ -134,6 +134,13 @@ class FakeModelServer:
         await self.until(lambda: len(self.requests) >= count, timeout)
         return self.requests
 
+    def protocol(self) -> Connection:
+        """Make the server's side of one more connection, for a transport that need not be a socket."""
+        self.connections_made += 1
+        connection = Connection(self.connections_made, self._answer, self._register, self._ended, self._forget)
+        self.connections.add(connection)
+        return connection
+
     def state(self) -> dict[str, Any]:
         """Return what `/control` tells, ready for JSON."""
         behaviour = self._behaviour
@@ -153,7 +160,7 @@ class FakeModelServer:
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            self._connection, self.host, self.port, ssl=self._tls, backlog=1024, start_serving=True
+            self.protocol, self.host, self.port, ssl=self._tls, backlog=1024, start_serving=True
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -164,12 +171,6 @@ class FakeModelServer:
 
     def _refuses(self) -> bool:
         return any(fault.kind is FaultKind.REFUSE for fault in self._behaviour.faults)
-
-    def _connection(self) -> Connection:
-        self.connections_made += 1
-        connection = Connection(self.connections_made, self._answer, self._register, self._ended, self._forget)
-        self.connections.add(connection)
-        return connection
 
     def _forget(self, connection: Connection) -> None:
         self.connections.discard(connection)

@@ -1,0 +1,53 @@
+"""Introduces the gateway to the people who look: commands everywhere, pairs and bounds where mitmproxy has a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mitmproxy import ctx
+from mitmproxy.addons.view import View
+
+from ..director import rules_of
+from ..proxy.commands import Commands
+from ..proxy.dataplane import Dataplane
+from ..proxy.mitm import take_client_replay
+from ..proxy.replayed import Replays
+from ..proxy.web_view import WebView
+from ..resources.shadow_policy import ShadowPolicySpec
+
+__all__ = ["Viewing"]
+
+
+class Viewing:
+    """Made once, when mitmproxy runs."""
+
+    def __init__(self, plane: Dataplane, pause: Callable[[bool], object]) -> None:
+        self._plane = plane
+        addons = ctx.master.addons
+        view = addons.get("view")
+        self.web = WebView(view, plane, self._policy) if isinstance(view, View) else None
+        """`None` in mitmdump, which has no view."""
+        if self.web is not None:
+            addons.add(self.web)
+        addons.add(Commands(plane, pause, self.web))
+        self._undo = take_client_replay(Replays(plane).replay)
+
+    @property
+    def content_limit(self) -> int:
+        """Bytes of each answer that the shadow process is asked for; 0 where nobody can look."""
+        return 0 if self.web is None else self.web.content_limit
+
+    def close(self) -> None:
+        """Give client replay back to mitmproxy."""
+        self._undo()
+
+    def _policy(self, mirror: str) -> ShadowPolicySpec | None:
+        return next(
+            (
+                declared.policy
+                for rule in rules_of(self._plane.director.snapshot)
+                for declared in rule.mirrors
+                if declared.cluster == mirror
+            ),
+            None,
+        )
