@@ -266,7 +266,9 @@ class Director:
             request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
             limits=Limits(),
             # As for a rule: a limit in total would cut the streams of a model.
-            timeouts=Effective(request=0.0 if self.speaks_openai(facts.path.decode("latin-1")) else ENVOY_REQUEST_TIMEOUT),
+            timeouts=Effective(
+                request=0.0 if self.speaks_openai(facts.path.decode("latin-1")) else ENVOY_REQUEST_TIMEOUT
+            ),
             max_requests=None,
         )
 

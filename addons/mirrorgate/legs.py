@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -11,13 +12,14 @@ from .records import Leg, Target
 from .resources.endpoints import Address
 from .resources.shadow_policy import Candidate, ShadowPolicySpec
 from .routing.filters import apply
-from .routing.table import HeaderChanges, Mirror
+from .routing.table import Destination, HeaderChanges, Mirror, Rule
 
 __all__ = [
     "LEG_HEADER",
     "candidate_target",
     "control_target",
     "policy_bytes",
+    "subject_bytes",
     "without_credentials",
     "without_query_credentials",
 ]
@@ -61,7 +63,9 @@ def without_credentials(fields: Fields) -> Fields:
     return [field for field in fields if field[0].lower() not in _CREDENTIALS]
 
 
-def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fields, policy: bytes) -> Target:
+def candidate_target(
+    planned: MirrorPlan, address: Address, plan: Plan, sent: Fields, policy: bytes, subject: bytes = b""
+) -> Target:
     """Describe a candidate's leg; `sent` are the fields that the primary gets, framing included."""
     mirror = planned.mirror
     candidate = mirror.policy.candidate
@@ -84,6 +88,7 @@ def candidate_target(planned: MirrorPlan, address: Address, plan: Plan, sent: Fi
         idle_timeout=candidate.idle_timeout,
         max_parallel=candidate.max_parallel_requests,
         policy=policy,
+        subject=subject,
     )
 
 
@@ -113,6 +118,31 @@ def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, p
 def policy_bytes(policy: ShadowPolicySpec) -> bytes:
     """Encode a policy for the shadow process. Costly: once a policy, not once a request."""
     return msgspec.json.encode(policy.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def subject_bytes(rule: Rule, mirror: Mirror) -> bytes:
+    """Describe what a mirror's pairs compare, as it is declared: the same until a model or a destination changes.
+
+    Neither endpoints, which come and go, nor the shares of a split are in it. Costly: once a rule.
+    """
+    candidate = _side(mirror.destination)
+    if mirror.policy.candidate.model_name is not None:
+        candidate["model"] = mirror.policy.candidate.model_name
+    live = {b.destination.ref: _side(b.destination) for b in rule.backends if b.destination is not None and b.weight}
+    subject = {
+        "route": f"{rule.route[0]}/{rule.route[1]}",
+        "rule": rule.index,
+        "primary": [live[ref] for ref in sorted(live)],
+        "candidate": candidate,
+    }
+    return msgspec.json.encode(subject, order="deterministic")
+
+
+def _side(destination: Destination) -> dict[str, Any]:
+    models = {
+        model.name or "*": [target.name for target in model.targets if target.weight] for model in destination.models
+    }
+    return {"ref": destination.ref} | ({"models": models} if models else {})
 
 
 def without_query_credentials(target: str) -> str:

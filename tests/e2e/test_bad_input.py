@@ -178,15 +178,16 @@ async def test_a_chunked_body_without_end_is_refused(rig: Rig) -> None:
     assert (answer.status, answer.head.header("connection")) == (413, "close")
 
 
+POST = b"POST /x HTTP/1.1\r\nhost: plain.test\r\n"
 RAW = {
-    "both lengths": b"POST /x HTTP/1.1\r\nhost: plain.test\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-    "two lengths": b"POST /x HTTP/1.1\r\nhost: plain.test\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
-    "a signed length": b"POST /x HTTP/1.1\r\nhost: plain.test\r\ncontent-length: +3\r\n\r\nabc",
+    "both lengths": POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"content-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+    "a signed length": POST + b"content-length: +3\r\n\r\nabc",
     "bare line feeds": b"GET / HTTP/1.1\nhost: plain.test\n\n",
     "obs-fold": b"GET / HTTP/1.1\r\nhost: plain.test\r\nx-a: b\r\n c\r\n\r\n",
     "blank before the colon": b"GET / HTTP/1.1\r\nhost : plain.test\r\n\r\n",
-    "a bad chunk size": b"POST /x HTTP/1.1\r\nhost: plain.test\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
-    "another coding": b"POST /x HTTP/1.1\r\nhost: plain.test\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "a bad chunk size": POST + b"transfer-encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
+    "another coding": POST + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "two hosts": b"GET / HTTP/1.1\r\nhost: plain.test\r\nhost: pool.test\r\n\r\n",
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",

@@ -80,7 +80,7 @@ async def test_a_busy_port_at_the_start_ends_it(tmp_path: Path) -> None:
 
 async def test_a_bad_configuration_at_the_start_ends_it(tmp_path: Path) -> None:
     """Exit code 1, every problem with its place, nothing served."""
-    config, port = configured(tmp_path)
+    config, _ = configured(tmp_path)
     config.write_text(config.read_text().replace('"backendRefs"', '"backendRef"'))
     async with Process(gateway_command(config, free_port())) as process:
         assert await process.wait(20.0) == 1
@@ -149,8 +149,7 @@ async def test_a_touched_script_keeps_serving(tmp_path: Path) -> None:
             async with await Client.connect(port) as client:
                 await client.send(_stream_request("hang_mid_stream; after=3"))
                 await server.until(lambda: server.hanging == 1)
-                with script.open("a") as file:
-                    file.write("print('imported anew')\n")
+                _touch(script)
                 await process.printed("imported anew")
                 async with await Client.connect(port) as other:
                     assert (await other.request("GET", "/v1/models", [("host", "chat.test")])).status == 200
@@ -179,6 +178,11 @@ async def test_flows_are_saved_and_read_by_mitmproxy(tmp_path: Path) -> None:
 
 def _stream_request(fault: str) -> bytes:
     return request_bytes("POST", CHAT, [("host", "chat.test"), ("x-fake-fault", fault)], chat_body(stream=True))
+
+
+def _touch(script: Path) -> None:
+    """Change a script so that it tells when it is imported."""
+    script.write_text(script.read_text() + "print('imported anew')\n")
 
 
 def _free(port: int) -> bool:

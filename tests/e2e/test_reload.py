@@ -58,14 +58,15 @@ async def test_a_good_edit_takes_effect_under_load(tmp_path: Path) -> None:
         streaming = asyncio.ensure_future(stream.request("POST", CHAT, headers, chat_body(stream=True)))
         await rig.blue.until(lambda: rig.blue.hanging == 1)
         seen: list[list[str]] = [[] for _ in clients]
+        served = [asyncio.Event() for _ in clients]
 
         async def load(number: int) -> None:
             while seen[number][-3:] != ["green"] * 3:
                 seen[number].append(await rig.colour(clients[number]))
+                served[number].set()
 
         loads = [asyncio.ensure_future(load(number)) for number in range(len(clients))]
-        while not all(seen):
-            await asyncio.sleep(0)
+        await asyncio.gather(*(each.wait() for each in served))
         write_manifests(rig.gateway.config, rig.objects("green"))
         async with asyncio.timeout(10):
             await asyncio.gather(*loads)

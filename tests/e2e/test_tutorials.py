@@ -1,4 +1,4 @@
-"""Both tutorials, their manifests verbatim, against running processes: what each of them verifies, and what it implies."""
+"""Both tutorials, their manifests verbatim, against running processes: what each verifies, and what it implies."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from mirrorgate.proxy.admin_page import load_page
 
 def test_nothing_comes_from_elsewhere() -> None:
     """No address of another server, no import, no font, no image: it works without a network."""
-    text = load_page().body.decode()
+    text = load_page().body.decode().replace('"http://www.w3.org/2000/svg"', "")  # a name, never fetched
     assert not re.search(r"https?:|//[a-z0-9-]+\.|@import|url\(|src=|integrity", text)
     assert re.findall(r'href="([^"]*)"', text) == [
         "data:,", "/resources", "/routes", "/clusters", "/exchanges", "/verdict", "/metrics",

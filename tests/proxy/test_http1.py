@@ -271,6 +271,12 @@ def test_other_upgrades_are_plain_requests(fields: bytes, framing: bytes, body: 
     assert read_requests(bytes([byte]) for byte in data)[0].events == expected
 
 
+def test_a_flood_of_upgrades_does_not_nest() -> None:
+    """One read may hold thousands of them."""
+    data = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" * 3000
+    assert read_requests([data])[0].events == GET_EVENTS * 3000
+
+
 def test_a_websocket_request_with_a_body_is_no_tunnel() -> None:
     """Its body is HTTP, and so is what follows."""
     data = b"POST / HTTP/1.1\r\nhost: a\r\n" + WEBSOCKET + b"content-length: 3\r\n\r\nabc" + GET

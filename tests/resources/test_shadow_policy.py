@@ -57,8 +57,8 @@ spec:
   sampling: {{by: Header, header: X-User}}
   guardrails:
     - {{name: errors, margin: 0.01}}
-    - {{name: length, enabled: false}}
-    - {{name: judge, margin: 1, scorer: {{url: "http://127.0.0.1:9000/score"}}}}
+    - {{name: repetition, enabled: false}}
+    - {{name: judge, margin: 0.2, scorer: {{url: "http://127.0.0.1:9000/score"}}}}
     - {{name: mine, scorer: {{entryPoint: "package.module:function"}}}}
   alphaPromote: 0.05
   alphaReject: 0.1
@@ -78,7 +78,7 @@ def test_everything_that_a_policy_can_have(declare: Declare) -> None:
     assert spec.candidate.token_budget.interval == 3600.0
     assert spec.slo is not None
     assert (spec.slo.ttft, spec.slo.itl, spec.slo.e2e) == (0.5, 0.05, 60.0)
-    assert spec.guardrails[2].margin == 1.0
+    assert spec.guardrails[2].margin == 0.2
 
 
 def test_a_spec_survives_json(declare: Declare) -> None:
@@ -108,7 +108,18 @@ def test_a_spec_survives_json(declare: Declare) -> None:
         (policy("control: {percent: 101}"), "spec.control.percent", "at most 100"),
         (policy("sampling: {by: Header}"), "spec.sampling", "header must be specified when by is 'Header'"),
         (policy("sampling: {header: X}"), "spec.sampling.header", "by must be 'Header' when header is set"),
-        (policy("guardrails: [{name: a}, {name: a}]"), "spec.guardrails[1].name", "a guardrail is listed once"),
+        (
+            policy("guardrails: [{name: errors}, {name: errors}]"),
+            "spec.guardrails[1].name",
+            "a guardrail is listed once",
+        ),
+        (policy("guardrails: [{name: length}]"), "spec.guardrails[0].name", "must be one of broken_streams, "),
+        (policy("guardrails: [{name: errors, margin: 1}]"), "spec.guardrails[0].margin", "must be less than 1"),
+        (
+            policy("guardrails: [{name: errors, scorer: {url: 'http://x/'}}]"),
+            "spec.guardrails[0].scorer",
+            "errors is built in",
+        ),
         (
             policy("guardrails: [{name: a, scorer: {}}]"),
             "spec.guardrails[0].scorer",

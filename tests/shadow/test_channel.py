@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mirrorgate.events import MirrorDropReason
-from mirrorgate.records import Compared, Configure, FromShadow, LegFinished, ShadowDropped
+from mirrorgate.records import Compared, Configure, FromShadow, LegFinished, ShadowDropped, VerdictChanged
 from mirrorgate.shadow.channel import ChannelOptions, ShadowChannel
 from mirrorgate.shadow.child import ChildCommand
 from mirrorgate.shadow.frames import encode
@@ -113,8 +113,11 @@ async def test_a_pair_goes_through_a_real_process(serve: Any, new: Any, bench: A
     assert compared.similarity is not None
     assert 0.9 < compared.similarity < 1
     await mirror.channel.stop(10)
-    (line,) = (journal / "exchanges.jsonl").read_bytes().splitlines()
+    line, *steps = (journal / "exchanges.jsonl").read_bytes().splitlines()
     assert line == compared.record
+    assert [json.loads(step)["step"] for step in steps] == ["opened", "observed"]
+    (verdict,) = mirror.of(VerdictChanged)
+    assert (verdict.cluster, json.loads(verdict.document)["outcomes"]) == ("mirror-0", {"similar": 1})
     record = json.loads(line)
     assert record["candidate"]["choices"][0]["text"] == "the quick brown fox jumps over a lazy dog"
     assert mirror.states[-1] == (False, pid, 0)

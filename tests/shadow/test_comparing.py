@@ -2,20 +2,20 @@
 
 import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mirrorgate.comparison.pairs import PairComparison
-from mirrorgate.records import Configure, FromShadow, Leg
+from mirrorgate.records import Configure, FromShadow, Leg, RestoreVerdicts
 from mirrorgate.shadow.answering import Answer, AnswerReader, LegOutcome
-from mirrorgate.shadow.comparing import Comparer
+from mirrorgate.shadow.comparing import Comparer, NoEvidence
 from mirrorgate.shadow.journal_reading import Record, read
-from mirrorgate.shadow.judging import Judged, PairSink, Settled
+from mirrorgate.shadow.judging import Drops, Judged, PairSink, Scored, Settled
 from mirrorgate.shadow.pairing import Pair
-from mirrorgate.shadow.recording import SCHEMA
+from mirrorgate.shadow.recording import SCHEMA, RecordParts
 
 SECRET = "zanzibar"
 """Stands in every text of a client or a model; must not be found where no content is stored."""
@@ -201,16 +201,31 @@ def test_hashes_agree_within_a_journal_and_not_between_journals(new: Any, tmp_pa
     assert stat.S_IMODE((tmp_path / "one" / ".hash-key").stat().st_mode) == 0o600
 
 
-def test_a_sink_scores_at_once_and_is_committed_later(new: Any) -> None:
-    """What the sink makes of a pair travels with it to the commit."""
+async def test_a_sink_scores_at_once_and_is_committed_later(new: Any) -> None:
+    """What the sink makes of a pair travels with it to the commit, and its losses are in the record."""
 
-    class Counting:
-        def score(self, pair: Pair, comparison: PairComparison, control: PairComparison | None) -> object | None:
-            return comparison.similarity
+    class Counting(NoEvidence):
+        def score(self, parts: RecordParts, comparison: PairComparison, control: PairComparison | None) -> Scored:
+            return Scored(comparison.similarity, "same thing", {"errors": 0.5}, "what else?")
+
+        def show(self, scored: Scored, record: bytes) -> None:
+            fields = json.loads(record)
+            seen.append((scored.value, fields["identity"], fields["losses"]))
+
+        async def ask(self, settled: Settled, question: object) -> Settled:
+            seen.append(question)
+            return settled
 
         def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
             seen.extend(each.score for each in settled)
             return ()
+
+        def tick(self, drops: Drops, busy: Collection[str]) -> Sequence[FromShadow]:
+            seen.append((drops, busy))
+            return ()
+
+        def restore(self, frame: RestoreVerdicts) -> None:
+            seen.append(frame)
 
         def close(self) -> None:
             seen.append("closed")
@@ -218,8 +233,17 @@ def test_a_sink_scores_at_once_and_is_committed_later(new: Any) -> None:
     seen: list[object] = []
     sink: PairSink = Counting()
     comparer = Comparer(lambda: 1.0, sink)
-    settled = comparer.judge(pair_of(new, new.chat("hi"), answer_of(new.chat("hi")))).settled
-    assert settled.score == 1.0
-    comparer.commit("mirror-0", [settled])
+    comparer.restore(RestoreVerdicts([b"state"]))
+    judged = comparer.judge(pair_of(new, new.chat("hi"), answer_of(new.chat("hi"))))
+    assert await comparer.ask(judged) is judged.settled
+    comparer.commit("mirror-0", [judged.settled])
+    comparer.tick({"mirror-0": {"queue_full": 1}}, {"busy"})
     comparer.close()
-    assert seen == [1.0, "closed"]
+    assert seen == [
+        RestoreVerdicts([b"state"]),
+        (1.0, "same thing", {"errors": 0.5}),
+        "what else?",
+        1.0,
+        ({"mirror-0": {"queue_full": 1}}, {"busy"}),
+        "closed",
+    ]

@@ -20,7 +20,8 @@ def _pair(index: int, answer: Answer, *targets: Target, control: int | None = No
     )
     finished = ExchangeFinished("id", "complete", 200, "-", [], [], [], False, 0.0, 0.0, 0.0)
     again = None if control is None else targets[control]
-    return Pair(1, started, finished, index, answer, again, None if control is None else Answer(LegOutcome.COMPLETE, 200))
+    asked = None if control is None else Answer(LegOutcome.COMPLETE, 200)
+    return Pair(1, started, finished, index, answer, again, asked)
 
 
 def test_credentials_are_left_out() -> None:

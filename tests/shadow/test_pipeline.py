@@ -3,7 +3,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any
 
 import pytest
@@ -14,13 +15,16 @@ from mirrorgate.records import (
     FromShadow,
     Leg,
     LegFinished,
+    MirrorsDropped,
     RequestAborted,
     RequestChunk,
     RequestEnd,
+    RestoreVerdicts,
     ShadowDropped,
+    VerdictChanged,
 )
 from mirrorgate.shadow.holding import Holding
-from mirrorgate.shadow.judging import Judged, Settled
+from mirrorgate.shadow.judging import Drops, Judged, Settled
 from mirrorgate.shadow.pairing import Pair
 from mirrorgate.shadow.pipeline import Pipeline
 
@@ -37,9 +41,16 @@ class Recorder:
         self.gate.set()
         self.fail = False
         self.closed = False
+        self.questions: dict[str, asyncio.Event] = {}
+        self.dropped: dict[str, Counter[str]] = {}
+        self.busy: set[str] = set()
+        self.restored: list[RestoreVerdicts] = []
 
     def configure(self, configure: Configure) -> None:
         pass
+
+    def restore(self, frame: RestoreVerdicts) -> None:
+        self.restored.append(frame)
 
     def judge(self, pair: Pair) -> Judged:
         self.gate.wait(10)
@@ -47,11 +58,24 @@ class Recorder:
             raise RuntimeError("a bug")
         self.pairs.append(pair)
         id, cluster = pair.started.id, pair.target.cluster
-        return Judged(Compared(id, cluster, "same", 1.0, "", b"{}"), Settled(pair.sequence, id, cluster, "same", id))
+        settled = Settled(pair.sequence, id, cluster, "same", id)
+        return Judged(Compared(id, cluster, "same", 1.0, "", b"{}"), settled, self.questions.get(id))
+
+    async def ask(self, judged: Judged) -> Settled:
+        question = judged.question
+        assert isinstance(question, asyncio.Event)
+        await question.wait()
+        return judged.settled
 
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         self.committed += [(cluster, each.id) for each in settled]
         return ()
+
+    def tick(self, drops: Drops, busy: Collection[str]) -> Sequence[FromShadow]:
+        for cluster, reasons in drops.items():
+            self.dropped.setdefault(cluster, Counter()).update(reasons)
+        self.busy = set(busy)
+        return [VerdictChanged("ticked", b"", b"")]
 
     def journal_counts(self) -> tuple[int, int]:
         return (0, 0)
@@ -300,3 +324,47 @@ async def test_a_drain_cuts_what_is_under_way_and_judges_what_is_complete(serve:
     assert [(drop.id, drop.reason) for drop in bench.of(ShadowDropped)] == [("b", "unfinished")]
     assert bench.judge.closed
     assert bench.idle()
+
+
+async def test_a_pair_that_must_be_asked_about_holds_up_its_cluster_only(serve: Any, new: Any, bench: Bench) -> None:
+    """It is compared and reported at once, and committed in its place when the answer is there."""
+    port = await serve(answering(new))
+    slow = bench.judge.questions["a"] = asyncio.Event()
+    for id, cluster in (("a", "one"), ("b", "one"), ("c", "two")):
+        bench.pipeline.handle(new.started(id, [new.target(port, cluster=cluster)]))
+        bench.pipeline.handle(new.finished(id, new.chat("hi")))
+    await bench.until(lambda: len(bench.of(Compared)) == 3)
+    bench.pipeline.sweep()
+    await bench.until(lambda: bool(bench.of(VerdictChanged)))
+    assert bench.judge.committed == [("two", "c")]
+    assert bench.judge.busy == {"one"}
+    assert not bench.idle()
+    slow.set()
+    bench.pipeline.sweep()
+    await bench.until(lambda: len(bench.of(VerdictChanged)) == 2)
+    async with asyncio.timeout(10):
+        await bench.pipeline.drain(0.01)
+    assert bench.judge.committed == [("two", "c"), ("one", "a"), ("one", "b")]
+
+
+async def test_what_is_dropped_is_told_once(new: Any, bench: Bench) -> None:
+    """Drops of candidates from both sides of the channel are added up, and those of the control's left out."""
+    full = new.target(1, max_parallel=0)
+    control = new.target(1, leg=Leg.CONTROL, cluster="primary")
+    for id in ("a", "b"):
+        bench.pipeline.handle(new.started(id, [full, control]))
+    bench.pipeline.handle(MirrorsDropped({"mirror-0": {"process_died": 5}, "other": {"queue_full": 1}}))
+    bench.pipeline.sweep()
+    await bench.until(lambda: bool(bench.of(VerdictChanged)))
+    bench.pipeline.sweep()
+    await bench.until(lambda: len(bench.of(VerdictChanged)) == 2)
+    assert bench.judge.dropped == {"mirror-0": {"max_parallel": 2, "process_died": 5}, "other": {"queue_full": 1}}
+
+
+async def test_the_past_is_restored_before_anything_is_judged(bench: Bench) -> None:
+    """The frame goes through the same thread as the pairs that follow it."""
+    bench.pipeline.handle(Configure("", 1, 0, 10))
+    bench.pipeline.handle(RestoreVerdicts([b"state"]))
+    bench.pipeline.sweep()
+    await bench.until(lambda: bool(bench.of(VerdictChanged)))
+    assert bench.judge.restored == [RestoreVerdicts([b"state"])]

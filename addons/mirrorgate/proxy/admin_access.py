@@ -1,7 +1,8 @@
 """Who may see what on the admin port, as a pure decision over a request's head.
 
 `/ready`, `/healthz` and `/metrics` are open. Everything else shows prompts, addresses and configuration: it needs the
-bearer token, or a request that a program or a browser of this machine makes on its own account:
+bearer token, which reading takes as the password of Basic, too, or a request that a program or a browser of this
+machine makes on its own account:
 
 - the peer is a loopback address, and no header says that somebody passed the request on;
 - the Host is one of this machine's names, so that a page under a name that was rebound to 127.0.0.1 gets nothing
@@ -13,6 +14,7 @@ Every change needs the token, and the server's own origin when a browser names o
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 from collections.abc import Mapping
@@ -55,7 +57,7 @@ class Access:
             peer: the address at the other end of the connection, never one from a header.
             headers: by name in any case; fields of one name joined by commas.
         """
-        if self._bears_token(headers):
+        if self._bears_token(headers) or self._has_password(headers):
             return None
         if "authorization" in headers:
             return Denial(401, "the bearer token is not the admin token")
@@ -85,6 +87,17 @@ class Access:
         if not mark or scheme not in {"http", "https"} or not own or authority != own:
             return Denial(403, "the Origin header names another site")
         return None
+
+    def _has_password(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether the token came as the password of Basic: webhooks can be given a URL and no header."""
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if not self._token or scheme.lower() != "basic":
+            return False
+        try:
+            password = base64.b64decode(given.strip(), validate=True).partition(b":")[2]
+        except ValueError:
+            return False
+        return hmac.compare_digest(password, self._token)
 
     def _bears_token(self, headers: Mapping[str, str]) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")

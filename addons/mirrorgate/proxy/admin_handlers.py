@@ -45,7 +45,6 @@ def application(sources: AdminSources, access: Access, page: Page, peer_of: Peer
         "/routes": sources.routes,
         "/clusters": sources.clusters,
         "/exchanges": sources.exchanges,
-        "/verdict": sources.verdict,
         "/overview": sources.overview,
     }
     actions: dict[str, Action | None] = {
@@ -59,6 +58,9 @@ def application(sources: AdminSources, access: Access, page: Page, peer_of: Peer
             ("/healthz", _Health, {"context": context}),
             ("/metrics", _Metrics, {"context": context}),
             ("/", _Dashboard, {"context": context}),
+            ("/verdict", _Verdict, {"context": context, "view": sources.verdict}),
+            ("/verdict/promote", _Gate, {"context": context, "wanted": "PROMOTE"}),
+            ("/verdict/reject", _Gate, {"context": context, "wanted": "REJECT"}),
             *((path, _Json, {"context": context, "view": view}) for path, view in views.items()),
             *((path, _Change, {"context": context, "action": action}) for path, action in actions.items()),
         ],
@@ -198,6 +200,50 @@ class _Json(_Handler):
                 self._broken(error)
 
     head = get
+
+
+class _Verdict(_Json):
+    """All verdicts, or with `?cluster=` one of them with its fields at the top level, for tools that read one value."""
+
+    async def get(self) -> None:
+        cluster = self.get_query_argument("cluster", "")
+        if not cluster:
+            await super().get()
+        elif self.readable():
+            document = self.context.sources.verdict_of(cluster)
+            if document is None:
+                self.refuse(404, "no mirror has this cluster; /verdict lists them")
+            else:
+                self.send_json(document)
+
+    head = get
+
+
+class _Gate(_Handler):
+    """200 when the decision is the wanted one and 409 otherwise, with the reason: for webhooks, which read no more.
+
+    POST is what Flagger sends; it changes nothing and needs what reading needs.
+    """
+
+    wanted: str
+
+    def initialize(self, context: _Context, wanted: str) -> None:  # type: ignore[override]
+        super().initialize(context)
+        self.wanted = wanted
+
+    async def get(self) -> None:
+        if not self.readable():
+            return
+        found = self.context.sources.decision_of(self.get_query_argument("cluster", ""))
+        if found is None:
+            self.refuse(404, "no mirror has this cluster; /verdict lists them")
+            return
+        decision, reason = found
+        self.set_status(200 if decision == self.wanted else 409)
+        self.send_json({"verdict": decision, "reason": reason})
+
+    head = get
+    post = get
 
 
 class _Change(_Handler):

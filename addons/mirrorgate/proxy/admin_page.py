@@ -6,8 +6,13 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Final
 
 __all__ = ["Page", "load_page"]
+
+
+_SCRIPTS: Final = ("dashboard.js", "verdict.js", "refreshing.js")
+"""Joined into one, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +25,10 @@ class Page:
 def load_page() -> Page:
     """Read the files and join them; nothing in the page comes from elsewhere, so it works without a network."""
     folder = files(__package__).joinpath("dashboard")
-    markup, style, script = (
-        folder.joinpath(name).read_text("utf-8") for name in ("dashboard.html", "dashboard.css", "dashboard.js")
+    markup, style, *scripts = (
+        folder.joinpath(name).read_text("utf-8") for name in ("dashboard.html", "dashboard.css", *_SCRIPTS)
     )
+    script = "".join(scripts)
     body = markup.replace("/* style */", style).replace("/* script */", script)
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; connect-src 'self'; "

@@ -129,6 +129,14 @@ def _nothing() -> object:
     return {}
 
 
+def _of_no_mirror(cluster: str) -> object | None:
+    return None
+
+
+def _undecided(cluster: str) -> tuple[str, str] | None:
+    return None if cluster else ("HOLD", "collecting")
+
+
 @dataclass(frozen=True, slots=True)
 class AdminSources:
     ready: Callable[[], tuple[bool, str]]
@@ -143,6 +151,10 @@ class AdminSources:
     """An `ExchangesView`."""
     verdict: View = collecting
     """`verdict` (`PROMOTE`, `HOLD`, `REJECT`), `reason`, and a list of `shadows` with the same and more for each."""
+    verdict_of: Callable[[str], object | None] = _of_no_mirror
+    """From a mirror's cluster to its part of `verdict`; `None` for a cluster that is no mirror's."""
+    decision_of: Callable[[str], tuple[str, str] | None] = _undecided
+    """From a mirror's cluster, empty for all together, to the decision and its reason; `None` as above."""
     overview: View = _nothing
     """`version`, `started` (Unix time), `generation`, `applied` (Unix time), `problems`, `paused`, and `summary`
     (`telemetry.summary.summarise`)."""

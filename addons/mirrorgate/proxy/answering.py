@@ -287,7 +287,6 @@ class Answer:
             carrier.facts.details = "upstream_reset_after_response_started{protocol_error}"
             carrier.cut(Refusal.UPSTREAM_PROTOCOL)
         else:
-            carrier.flow.response = None
             carrier.run(carrier.fail(Refusal.UPSTREAM_PROTOCOL))
 
     def _switch(self) -> None:

@@ -7,6 +7,7 @@ that says why.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,12 @@ _MOST_FLOWS = 20
 """Flows of one command whose texts are returned."""
 
 
+def _command[F: Callable[..., Any]](name: str) -> Callable[[F], F]:
+    """Make a method a command, and leave its type alone."""
+    decorate: Callable[[F], F] = command.command(name)
+    return decorate
+
+
 class Commands:
     """Commands on flows need a view; the others work everywhere."""
 
@@ -38,7 +45,7 @@ class Commands:
         self._pause = pause
         self._view = view
 
-    @command.command("mirrorgate.compare")
+    @_command("mirrorgate.compare")
     def compare(self, flows: Sequence[flow.Flow]) -> str:
         """Show what the candidate answered beside what production did; on either flow of a pair."""
         texts = [text for held in flows[:_MOST_FLOWS] if (text := self._needed_view().text_of(held)) is not None]
@@ -48,7 +55,7 @@ class Commands:
             )
         return "\n\n".join(dict.fromkeys(texts))
 
-    @command.command("mirrorgate.replay")
+    @_command("mirrorgate.replay")
     def replay(self, flows: Sequence[flow.Flow], target: str = "primary") -> str:
         """Send requests again, as new flows: to the primary through route and limits, or straight to the candidate.
 
@@ -64,14 +71,14 @@ class Commands:
         ctx.master.commands.call("replay.client", made)
         return f"{len(made)} sent to the {target}"
 
-    @command.command("mirrorgate.explain")
+    @_command("mirrorgate.explain")
     def explain(self, flows: Sequence[flow.Flow]) -> str:
         """Tell which listener, route and rule a request meets, what was considered, and why the rest did not match."""
         if not any(isinstance(held, http.HTTPFlow) for held in flows):
             raise exceptions.CommandError("No flow is selected.")
         return "\n\n".join(self._explained(held) for held in flows[:_MOST_FLOWS] if isinstance(held, http.HTTPFlow))
 
-    @command.command("mirrorgate.breaker.open")
+    @_command("mirrorgate.breaker.open")
     def breaker_open(self, cluster: str) -> str:
         """Open a cluster's circuit breaker: every request to it is answered with the overflow 503 until it is closed.
 
@@ -81,26 +88,26 @@ class Commands:
         logger.warning("the circuit breaker of %s is opened by hand", cluster)
         return self.breaker_status(cluster)
 
-    @command.command("mirrorgate.breaker.close")
+    @_command("mirrorgate.breaker.close")
     def breaker_close(self, cluster: str) -> str:
         """Close a circuit breaker that was opened by hand; its limits apply again."""
         self._plane.forced_open.discard(self._known(cluster))
         logger.warning("the circuit breaker of %s is closed by hand", cluster)
         return self.breaker_status(cluster)
 
-    @command.command("mirrorgate.breaker.status")
+    @_command("mirrorgate.breaker.status")
     def breaker_status(self, cluster: str = "") -> str:
         """Show the counts and limits of a cluster, or of all."""
         names = [self._known(cluster)] if cluster else self._clusters()
         return "\n".join(self._status(name) for name in names) or "There are no clusters."
 
-    @command.command("mirrorgate.mirror.pause")
+    @_command("mirrorgate.mirror.pause")
     def mirror_pause(self) -> str:
         """Mirror nothing until mirroring is resumed; what was handed off goes on."""
         self._pause(True)
         return "mirroring is paused"
 
-    @command.command("mirrorgate.mirror.resume")
+    @_command("mirrorgate.mirror.resume")
     def mirror_resume(self) -> str:
         """Mirror again."""
         self._pause(False)
@@ -120,7 +127,8 @@ class Commands:
             raise exceptions.CommandError(gone if target == "primary" else "The flow has no candidate in the view.")
         if source.request.raw_content is None:
             raise exceptions.CommandError("The request's content was not kept, so it cannot be sent again.")
-        fresh = source.copy()
+        fresh: http.HTTPFlow = source.copy()
+        fresh.timestamp_created = time.time()
         fresh.live = False
         fresh.intercepted = False
         fresh.error = None

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sys
 import time
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -76,7 +75,7 @@ class Dataplane:
         self.capture: Capture | None = None
         self.draining = False
         self.keep_streamed = 0
-        """Bytes of a streamed answer that are kept on its flow, where somebody looks at flows (mitmweb, the console)."""
+        """Bytes of a streamed answer that are kept on its flow where somebody looks at flows (mitmweb, the console)."""
         self.forced_open: set[str] = set()
         """Clusters whose circuit breaker an operator has opened: every request to them is refused."""
         self.ports: dict[int, int] = {}
@@ -84,8 +83,6 @@ class Dataplane:
         self.bugs = 0
         self.connections: set[ClientConnection] = set()
         self.pools: dict[str, ClusterPool] = {}
-        self.flows: weakref.WeakValueDictionary[str, http.HTTPFlow] = weakref.WeakValueDictionary()
-        """Mirrored flows that somebody still holds (mitmweb's view does), for the mark that their comparison brings."""
         self._subscribers: list[Callable[[Event], None]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -237,8 +234,6 @@ class Dataplane:
     def finished(self, carrier: Carrier) -> None:
         """Take note that an exchange is over."""
         facts = carrier.facts
-        if facts.mirrored:
-            self.flows[facts.id] = carrier.flow
         if self.mirroring is not None and carrier.plan is not None and facts.refusal is not None and not facts.mirrored:
             self.mirroring.rejected(facts.id, carrier.plan)
         self.emit(facts.finish(time.time()))

@@ -67,19 +67,25 @@ class _Reader:
         self._unfinished = 0
         return fields
 
-    def _feed(self, parser: httptools.HttpRequestParser | httptools.HttpResponseParser, data: bytes) -> None:
+    def _feed(
+        self, parser: httptools.HttpRequestParser | httptools.HttpResponseParser, data: bytes | memoryview
+    ) -> int | None:
+        """Parse bytes. Where llhttp stopped for a switch of protocols, `None` when it took all."""
         self._unfinished += len(data)
         try:
             parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            raise
+        except httptools.HttpParserUpgrade as upgrade:
+            at: int = upgrade.args[0]
+            return at
         except httptools.HttpParserCallbackError as error:
+            # Never called while another exception is handled: that would stand here in the cause's place.
             cause = error.__context__
             raise cause if cause is not None else error from None
         except httptools.HttpParserError as error:
             raise Malformed(str(error) or "malformed HTTP") from None
         if self._unfinished > self._max_head:
             raise _too_large()
+        return None
 
 
 class RequestReader(_Reader):
@@ -104,13 +110,16 @@ class RequestReader(_Reader):
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the client; raises `Malformed`. After an upgrade request, bytes wait in `held`."""
-        if self.upgraded:
-            self.held += data
-            return
-        try:
-            self._feed(self._parser, data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._after_upgrade_head(data[upgrade.args[0] :])
+        rest: bytes | memoryview = data
+        while rest:  # no recursion: one read may hold thousands of requests for an upgrade
+            if self.upgraded:
+                self.held += rest
+                return
+            at = self._feed(self._parser, rest)
+            if at is None:
+                return
+            rest = memoryview(rest)[at:]
+            self._after_upgrade_head()
 
     def resume(self) -> None:
         """Go on reading HTTP after an upgrade that was not granted."""
@@ -119,7 +128,7 @@ class RequestReader(_Reader):
         if held:
             self.feed(held)
 
-    def _after_upgrade_head(self, rest: bytes) -> None:
+    def _after_upgrade_head(self) -> None:
         # llhttp takes the head for the whole message when it asks for an upgrade. A body that the head declares is
         # still framed HTTP, so it is read by a fresh parser behind a head that only carries the framing.
         head, self._upgrading = self._upgrading, None
@@ -133,8 +142,6 @@ class RequestReader(_Reader):
             self._feed(self._parser, _SYNTHETIC % coding)
         elif head.upgrade == b"websocket":
             self.upgraded = True
-        if rest:
-            self.feed(rest)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -220,13 +227,12 @@ class ResponseReader(_Reader):
     def _read(self, data: bytes) -> None:
         if self._ended:
             raise Malformed("data without a request")
-        try:
-            self._feed(self._parser, data)
-        except httptools.HttpParserUpgrade as upgrade:
+        at = self._feed(self._parser, data)
+        if at is not None:
             switching, self._switching = self._switching, None
             if switching is None:
-                raise Malformed("an unexpected switch of protocols") from None
-            self.rest = data[upgrade.args[0] :]
+                raise Malformed("an unexpected switch of protocols")
+            self.rest = data[at:]
             self._ended = True
             self._sink.response_head(switching)
             return

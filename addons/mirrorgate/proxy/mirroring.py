@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from ..director import Director
 from ..events import Event, MirrorDropped, MirrorDropReason, MirrorSent
 from ..exchange import Permit
-from ..legs import LEG_HEADER, candidate_target, control_target, policy_bytes, without_credentials
+from ..legs import LEG_HEADER, candidate_target, control_target, policy_bytes, subject_bytes, without_credentials
 from ..plans import Plan
 from ..records import ExchangeFinished, ExchangeStarted, FromShadow, Leg, LegFinished, ShadowDropped, Target
 from ..resources.endpoints import Address
 from ..resources.shadow_policy import ShadowPolicySpec
-from ..routing.table import Mirror
+from ..routing.table import Mirror, Rule
 from ..shadow.channel import ShadowChannel
 from ..shadow.handle import Handle
 
@@ -123,6 +123,7 @@ class Mirroring:
         self._emit = emit
         self._permits: dict[tuple[str, str, str], Permit] = {}
         self._policies: dict[str, tuple[ShadowPolicySpec, bytes]] = {}
+        self._subjects: dict[str, tuple[Rule, bytes]] = {}
         self.paused = False
 
     def begin(
@@ -146,8 +147,8 @@ class Mirroring:
             if planned.address is None:
                 self._drop(exchange, planned.mirror, MirrorDropReason.NO_ENDPOINTS)
                 continue
-            policy = self._policy(planned.mirror)
-            targets.append(candidate_target(planned, planned.address, plan, sent, policy))
+            policy, subject = self._policy(planned.mirror), self._subject(plan.rule, planned.mirror)
+            targets.append(candidate_target(planned, planned.address, plan, sent, policy, subject))
             mirrors.append(planned.mirror)
         if not targets:
             return None
@@ -233,6 +234,14 @@ class Mirroring:
         known = self._policies.get(mirror.cluster)
         if known is None or known[0] is not mirror.policy:
             known = self._policies[mirror.cluster] = (mirror.policy, policy_bytes(mirror.policy))
+        return known[1]
+
+    def _subject(self, rule: Rule | None, mirror: Mirror) -> bytes:
+        if rule is None:
+            return b""
+        known = self._subjects.get(mirror.cluster)
+        if known is None or known[0] is not rule:
+            known = self._subjects[mirror.cluster] = (rule, subject_bytes(rule, mirror))
         return known[1]
 
     def _drop(self, exchange: str, mirror: Mirror, reason: MirrorDropReason) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from typing import Any
 
 from mitmproxy import connection, flow, http
 
@@ -142,17 +143,15 @@ class _ImaginedClient(ClientConnection):
 
 def _client_of(held: http.HTTPFlow) -> connection.Client:
     """Return the connection that the flow came over, as far as it is known; one from a file may know nothing."""
-    client = held.client_conn
-    if client.peername and client.sockname:
-        return client
-    held.client_conn = new_client(
-        client.peername or ("127.0.0.1", 0), client.sockname or ("127.0.0.1", 0), stock_mode(80)
-    )
+    peername: tuple[Any, ...] | None = held.client_conn.peername
+    sockname: tuple[Any, ...] | None = held.client_conn.sockname
+    if not peername or not sockname:
+        held.client_conn = new_client(peername or ("127.0.0.1", 0), sockname or ("127.0.0.1", 0), stock_mode(80))
     return held.client_conn
 
 
 def _inbound(held: http.HTTPFlow) -> Inbound:
-    """Make the request of a flow into one that has just come in; raises `Malformed` where a client could not send it."""
+    """Make a flow's request into one that has just come in; raises `Malformed` where no client could have sent it."""
     request = held.request
     if held.websocket is not None or request.raw_content is None:
         raise Malformed("its content was not kept")

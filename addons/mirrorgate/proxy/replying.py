@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from mitmproxy import flow as mitm_flow
 from mitmproxy import http
 
 from ..admission.limits import UNLIMITED
@@ -75,14 +76,7 @@ async def refuse(carrier: Carrier, refused: Refused) -> None:
     flow.response = http.Response(b"HTTP/1.1", status, reason_of(status), http.Headers(fields), body, None, now, now)
     note_refusal(carrier, refused.refusal, status)
     carrier.close = carrier.close or reply.close
-    for name in ("responseheaders", "response"):
-        await carrier.hooks.fire_and_wait(name)
-        if killed(flow):
-            carrier.close = True
-            carrier.connection.abort()
-            carrier.finish()
-            return
-    _send_response(carrier)
+    await _send_after_hooks(carrier)
 
 
 def note_refusal(carrier: Carrier, refusal: Refusal, status: int) -> None:
@@ -112,7 +106,7 @@ def note_refusal(carrier: Carrier, refusal: Refusal, status: int) -> None:
             "pending": (pending, limits.pending),
             "connections": (connections, limits.connections),
         }
-        shown = (f"{name} {count}" + (f"/{limit}" if limit < UNLIMITED else "") for name, (count, limit) in used.items())
+        shown = [f"{name} {count}" + (f"/{most}" if most < UNLIMITED else "") for name, (count, most) in used.items()]
         counts = f"; {', '.join(shown)}"
     flow.marked = ":no_entry:"
     flow.comment = f"{status} {reply.flag} {refusal.value}: {reply.details}{counts}"
@@ -125,20 +119,7 @@ async def answer_by_addon(carrier: Carrier) -> None:
     carrier.end()
     carrier.facts.details = "set_by_addon"
     flow.response.data.timestamp_start = time.time()
-    for name in ("responseheaders", "response"):
-        await carrier.hooks.fire_and_wait(name)
-        if killed(flow) or carrier.gone:
-            if name == "responseheaders":
-                if not killed(flow):
-                    carrier.facts.refuse(Refusal.CLIENT_LEFT)
-                await carrier.hooks.fire_and_wait("error")
-            if killed(flow):
-                carrier.facts.refuse(Refusal.KILLED)
-            carrier.close = True
-            carrier.connection.abort()
-            carrier.finish()
-            return
-    _send_response(carrier)
+    await _send_after_hooks(carrier)
 
 
 def send_local(carrier: Carrier, reply: LocalReply, message: str = "") -> None:
@@ -149,6 +130,24 @@ def send_local(carrier: Carrier, reply: LocalReply, message: str = "") -> None:
     carrier.close = carrier.close or reply.close
     fields = local_fields(body, content_type, ())
     _write(carrier, reply.status, reason_of(reply.status), fields, body)
+
+
+async def _send_after_hooks(carrier: Carrier) -> None:
+    """Let addons see the answer, which may change or kill it, and send what it is then."""
+    flow = carrier.flow
+    for name in ("responseheaders", "response"):
+        await carrier.hooks.fire_and_wait(name)
+        if not killed(flow) and not carrier.gone:
+            continue
+        carrier.facts.refuse(Refusal.KILLED if killed(flow) else Refusal.CLIENT_LEFT)
+        if not killed(flow):
+            flow.error = mitm_flow.Error("Client disconnected.")
+        await carrier.hooks.fire_and_wait("error")  # not heard any more behind `response`
+        carrier.close = True
+        carrier.connection.abort()
+        carrier.finish()
+        return
+    _send_response(carrier)
 
 
 def _send_response(carrier: Carrier) -> None:

@@ -31,6 +31,9 @@ async def request_phase(carrier: Carrier) -> None:
     _note_route(carrier, directed)
     _note_client(carrier)
     before = _signature(carrier)
+    streams = bool(carrier.inbound.head.content_length) and _wants_streaming(carrier, directed)
+    if streams:
+        flow.request.stream = True  # addons find it so in mitmproxy, and may change it
     if not await carrier.hooks.going_on("requestheaders"):
         return
     body_pending = not carrier.inbound.ended
@@ -38,19 +41,22 @@ async def request_phase(carrier: Carrier) -> None:
         # The body is not waited for: nothing can make use of it.
         await replying.refuse(carrier, directed.refused)
         return
+    directed = _rerouted(carrier, directed, before)
+    if streams and directed.needs_body and flow.request.stream is True:
+        flow.request.stream = False
     if carrier.inbound.head.expects_continue:
         if body_pending and not _too_large(carrier, directed):
             carrier.connection.write(_CONTINUE)
         flow.request.headers.pop("expect", None)
-        before = _without_expect(before, carrier)
+    before = _signature(carrier)
     if _wants_streaming(carrier, directed):
-        await _stream(carrier, _rerouted(carrier, directed, before))
+        await _stream(carrier, directed)
         return
     carrier.facts.to(State.READING)
     if not await _read_body(carrier, directed):
         return
     if _wants_streaming(carrier, directed):
-        await _stream(carrier, _rerouted(carrier, directed, before))
+        await _stream(carrier, directed)
         return
     _take_body(carrier)
     if not await carrier.hooks.going_on("request"):
@@ -106,12 +112,6 @@ def _signature(carrier: Carrier) -> tuple[object, ...]:
     """Return what routing looks at, to see whether an addon has changed it."""
     data = carrier.flow.request.data
     return data.host, data.port, data.method, data.path, data.headers.fields
-
-
-def _without_expect(before: tuple[object, ...], carrier: Carrier) -> tuple[object, ...]:
-    fields = before[4]
-    assert isinstance(fields, tuple)
-    return (*before[:4], tuple(field for field in fields if field[0].lower() != b"expect"))
 
 
 def _direct(carrier: Carrier) -> Directed:

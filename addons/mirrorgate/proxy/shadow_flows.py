@@ -143,17 +143,25 @@ def shadow_body(primary: http.HTTPFlow, model: str | None) -> bytes | None:
 
 
 def comment_of(leg: Leg, outcome: str, numbers: PairNumbers | None) -> str:
-    """Say in one line what a leg came to, such as `candidate different, similarity 0.83, TTFT 0.12 s vs 0.10 s`."""
+    """Say in one line what a leg came to, such as `candidate: different, similarity 0.83, TTFT 120 ms (primary 100 ms)`."""
     if numbers is None:
         return f"{leg.value}: {outcome}"
-    first = _seconds(numbers.primary)
     if leg is Leg.CONTROL:
-        second = _seconds(numbers.control or LegNumbers())
-        return f"control: the primary asked again, {outcome}, TTFT {second} (first time {first})"
+        again = numbers.control or LegNumbers()
+        return f"control: the primary asked again, {outcome}{_latencies(again, numbers.primary)}"
     similarity = "" if numbers.similarity is None else f", similarity {numbers.similarity:.2f}"
     words = numbers.outcome.replace("_", " ")
-    return f"candidate: {words}{similarity}, TTFT {_seconds(numbers.candidate)} (primary {first})"
+    return f"candidate: {words}{similarity}{_latencies(numbers.candidate, numbers.primary)}"
 
 
-def _seconds(leg: LegNumbers) -> str:
-    return "–" if leg.ttft is None else f"{leg.ttft:.3f} s"
+def _latencies(leg: LegNumbers, primary: LegNumbers) -> str:
+    """Return the time to the first token of both, where they streamed, and to the last."""
+    shown = ""
+    for name, own, other in (("TTFT", leg.ttft, primary.ttft), ("E2E", leg.e2e, primary.e2e)):
+        if own is not None or other is not None:
+            shown += f", {name} {_milliseconds(own)} (primary {_milliseconds(other)})"
+    return shown
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "none" if seconds is None else f"{seconds * 1000:.0f} ms"

@@ -1,4 +1,4 @@
-"""Keeps the view of mitmweb and the console to a number of flows and bytes; by themselves they keep every flow for ever.
+"""Bounds the view of mitmweb and the console in flows and bytes; by themselves they keep every flow for ever.
 
 Only finished flows go, the oldest first. Sizes are counted as flows end, so that a request costs no look at the others.
 """

@@ -17,7 +17,7 @@ from .view_bounds import ViewBounds
 
 __all__ = ["WebView"]
 
-_MARKS = {"same": ":white_check_mark:", "similar": ":ghost:", "different": ":warning:", "candidate_failed": ":x:"}
+_MARKS = {"same": ":white_check_mark:", "similar": ":wavy_dash:", "different": ":warning:", "candidate_failed": ":x:"}
 
 
 class WebView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from ..inference.requests import InferenceRequest
@@ -41,7 +41,7 @@ class Rewrites:
 
     models: tuple[tuple[str | None, str], ...] = ()
     """Old and new name; `None` stands for any. The first that fits counts."""
-    headers: HeaderChanges = HeaderChanges()
+    headers: HeaderChanges = field(default_factory=HeaderChanges)
     keep_credentials: bool = False
 
     def model(self, request: InferenceRequest | None) -> str | None:

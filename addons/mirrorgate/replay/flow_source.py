@@ -36,7 +36,8 @@ def read_flows(stream: BinaryIO) -> Iterator[Item]:
                 return
             continue
         try:
-            flow = Flow.from_state(compat.migrate_flow(tnetstring.load(io.BytesIO(frame))))
+            state: Any = tnetstring.load(io.BytesIO(frame))
+            flow = Flow.from_state(compat.migrate_flow(state))
         except Exception:
             # `from_state` raises whatever its types raise on values that no flow has.
             yield Passed(Skip.DAMAGED)

@@ -26,8 +26,8 @@ _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
 class Pace(Protocol):
     """Says when the next request is due."""
 
-    def due(self, entry: Captured, now: float) -> float:
-        """Return the moment; called once for each request that is sent, in their order."""
+    def due(self, entry: Captured, now: float) -> float | None:
+        """Return the moment, `None` for as soon as there is room; called once for each request, in their order."""
 
 
 class Original:
@@ -73,8 +73,8 @@ class AtRate:
 class Unpaced:
     """As fast as the number at once allows: nothing is ever late."""
 
-    def due(self, entry: Captured, now: float) -> float:
-        return now
+    def due(self, entry: Captured, now: float) -> None:
+        return None
 
 
 @dataclass(slots=True)
@@ -86,9 +86,9 @@ class Lateness:
     worst: float = 0.0
     """Seconds."""
 
-    def note(self, due: float, now: float) -> None:
+    def note(self, due: float | None, now: float) -> None:
         self.sent += 1
-        behind = now - due
+        behind = 0.0 if due is None else now - due
         if behind > TOLERANCE:
             self.late += 1
             self.worst = max(self.worst, behind)

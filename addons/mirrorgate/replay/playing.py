@@ -62,8 +62,8 @@ _ANSWER_ROOM: Final = 256 * 1024
 _GRACE: Final = 10.0
 """Seconds that requests under way may take when the run is interrupted."""
 _JOURNAL_FILE: Final = 64 * 1024 * 1024
-_END_OF_TIME: Final = 7 * 86400.0
-"""Beyond the last arrival: every conversation is over then."""
+_AFTERWARDS: Final = 120.0
+"""Seconds after the last arrival: every conversation is over then."""
 _DETAILS: Final = 5
 
 
@@ -90,8 +90,6 @@ class _UnderWay:
 
     candidates: int
     """Pairs to come."""
-    primary: bool
-    """Whether the fresh primary is to come."""
     releases: dict[tuple[str, str], list[Callable[[], None]]] = field(default_factory=dict)
     """By leg and cluster."""
     kept: int = 0
@@ -156,7 +154,7 @@ class Player:
     async def _end(self) -> None:
         """Close every conversation, then the journal and the evidence."""
         if not self._under_way:
-            self._latest += _END_OF_TIME
+            self._latest += _AFTERWARDS
             self._pipeline.sweep()
         await self._pipeline.drain(0.0 if self._cut.is_set() else 1.0)
         self.tally.journal_lost = self._pipeline.counts().journal_lost
@@ -185,11 +183,11 @@ class Player:
 
     async def _feed(self) -> None:
         """Take the captures' exchanges one after the other, each at its moment."""
-        iterator = iter(self._play.items)
-        ahead = asyncio.create_task(asyncio.to_thread(_batch, iterator), name="replay reader")  # noqa: TID251
+        iterator, loop = iter(self._play.items), asyncio.get_running_loop()
+        ahead = loop.run_in_executor(None, _batch, iterator)
         try:
             while not self._stopping.is_set() and (batch := await ahead):
-                ahead = asyncio.create_task(asyncio.to_thread(_batch, iterator), name="replay reader")  # noqa: TID251
+                ahead = loop.run_in_executor(None, _batch, iterator)
                 for item in batch:
                     if self._stopping.is_set() or self._limit_reached:
                         return
@@ -235,8 +233,8 @@ class Player:
             if not place:
                 tally.lateness.note(due, loop.time())
 
-    async def _until(self, due: float) -> None:
-        delay = due - asyncio.get_running_loop().time()
+    async def _until(self, due: float | None) -> None:
+        delay = 0.0 if due is None else due - asyncio.get_running_loop().time()
         if delay <= 0:
             await asyncio.sleep(0)
             return
@@ -274,7 +272,7 @@ class Player:
                 aims += [] if isinstance(again, Skip) else again[:1]
         label = "recorded" if play.against is None else play.against.label
         targets = [_with_subject(aim.target, label, play) for aim in aims]
-        under_way = _UnderWay(len(found), primary is not None)
+        under_way = _UnderWay(len(found))
         for aim in aims:
             under_way.releases.setdefault((aim.target.leg, aim.target.cluster), []).append(aim.release)
         started = self._started(id, entry, request, targets, label, primary)
@@ -337,9 +335,8 @@ class Player:
         if under_way is None:
             self._holding.give(answer.kept)
             return
-        under_way.kept, under_way.primary = answer.kept, False
+        under_way.kept = answer.kept
         self._pipeline.handle(_fresh(id, answer))
-        self._end_if_over(id, under_way)
 
     # What comes back
 

@@ -55,9 +55,6 @@ class Done:
         return place < len(self._sorted) and self._sorted[place] == wanted
 
 
-NOTHING_DONE: Final = Done(iter(()))
-
-
 def prepare(folder: Path, asked: Asked, *, resume: bool) -> Done:
     """Make the journal's folder ready, and return what an earlier run has compared.
 
@@ -105,3 +102,6 @@ def done_in(folder: Path) -> Iterator[str]:
 
 def _hashed(id: str) -> int:
     return int.from_bytes(hashlib.blake2b(id.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+NOTHING_DONE: Final = Done(iter(()))

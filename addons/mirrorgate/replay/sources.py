@@ -49,8 +49,8 @@ def kind_of(path: Path) -> Kind:
             raise ValueError(f"{path} is a folder without a journal's files (exchanges*.jsonl)")
         return Kind.JOURNAL
     try:
-        with _opened(path) as stream:
-            head = stream.read(_HEAD)
+        with path.open("rb") as raw:
+            head = _inflated(raw).read(_HEAD)
     except (EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     if not head:
@@ -111,15 +111,11 @@ class Reading:
             yield from readers[kind](_inflated(raw))
 
 
-def _opened(path: Path) -> BinaryIO:
-    return _inflated(path.open("rb"))
-
-
 def _inflated(raw: BinaryIO) -> BinaryIO:
     """Read through gzip where the content is gzip."""
     assert isinstance(raw, io.BufferedReader)
     if raw.peek(2)[:2] == b"\x1f\x8b":
-        inflated: BinaryIO = io.BufferedReader(gzip.GzipFile(fileobj=raw))  # type: ignore[arg-type]
+        inflated: BinaryIO = io.BufferedReader(gzip.GzipFile(fileobj=raw))
         return inflated
     return raw
 

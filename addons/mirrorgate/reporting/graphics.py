@@ -13,7 +13,7 @@ from .wording import odds, points
 
 __all__ = ["bar", "evidence_bar", "interval_graphic", "standing_kind"]
 
-_WIDTH: Final = 220.0
+_WIDTH: Final = 200.0
 _HEIGHT: Final = 24.0
 _REACH: Final = 3.0
 """The drawing shows differences up to so many margins to either side of no difference."""
@@ -70,13 +70,13 @@ def interval_graphic(standing: Standing) -> Markup:
     )
 
 
-def evidence_bar(log: float, threshold: float, kind: str) -> Markup:
-    """Draw how much of the evidence that is needed there is; evidence to the contrary is an empty bar."""
+def evidence_bar(side: str, log: float, threshold: float, kind: str) -> Markup:
+    """Draw how much of the evidence that is needed for one side there is; evidence to the contrary is an empty bar."""
     share = max(0.0, min(1.0, log / threshold)) if threshold > 0.0 else 1.0
     return tag(
         "div",
         tag("div", tag("i", style=f"width:{100.0 * share:.1f}%", class_=kind), class_="bar"),
-        tag("small", f"{odds(log)} of {odds(threshold)}"),
+        tag("small", f"{side} {odds(log)}" + ("" if log >= threshold else f", needs {odds(threshold)}")),
         class_="evidence",
         title=f"evidence {odds(log)}, {odds(threshold)} decides",
     )

@@ -13,7 +13,8 @@ from .wording import safe
 
 __all__ = ["Content", "Markup", "join", "tag"]
 
-_VOID: Final = frozenset({"br", "circle", "col", "hr", "line", "link", "meta", "path", "rect"})
+_VOID: Final = frozenset({"br", "hr", "link", "meta"})
+"""Elements of HTML that have no end; those of SVG do."""
 
 
 class Markup(str):

@@ -7,6 +7,7 @@ from typing import Final
 from ..comparison.worst_pairs import PairSide, WorstPair
 from .markup import Markup, join, tag
 from .report import ShadowReport
+from .variety import varied
 from .wording import explanation, seconds, when
 
 __all__ = ["worst_section"]
@@ -25,7 +26,7 @@ def worst_section(shadow: ShadowReport) -> Markup:
         "A few of each kind of harm, the worst first. Words that only one side has are marked. "
         "A candidate that differs is not thereby worse: that is what a scorer decides."
     )
-    pairs = (_pair(pair, opened=place < _OPEN) for place, pair in enumerate(shadow.document.worst))
+    pairs = (_pair(pair, opened=place < _OPEN) for place, pair in enumerate(varied(shadow.document.worst)))
     return tag("section", tag("h3", "Worst pairs"), tag("p", note, class_="explain"), *pairs)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from ..comparison.sketches import Quantiles
 from ..comparison.verdict import Decision
@@ -148,8 +148,10 @@ def _guardrails(shadow: ShadowReport) -> Markup:
                 join(points(standing.mean), interval),
                 interval_graphic(standing),
                 points(standing.margin),
-                evidence_bar(standing.log_ni, document.promote_at, "good"),
-                evidence_bar(standing.log_rej, document.reject_at, "bad"),
+                join(
+                    evidence_bar("within", standing.log_ni, document.promote_at, "good"),
+                    evidence_bar("worse", standing.log_rej, document.reject_at, "bad"),
+                ),
                 f"{count(worse)} / {count(better)}",
             ]
         )
@@ -159,9 +161,8 @@ def _guardrails(shadow: ShadowReport) -> Markup:
         ("difference", "n"),
         ("better ← 0 → worse", ""),
         ("margin", "n"),
-        ("evidence: within the margin", ""),
-        ("evidence: worse", ""),
-        ("pairs worse / better", "n"),
+        ("evidence", ""),
+        ("worse / better", "n"),
     )
     return table(heads, rows, "No guardrail is declared.")
 
@@ -277,10 +278,19 @@ def plot_data(shadow: ShadowReport) -> dict[str, object]:
             "margin": margins.get(document.guardrail or "", 0.0),
             "points": [(point.pairs, point.mean, point.low, point.high) for point in shadow.focus],
         },
+        "slo": _slo(document.rules),
         "latency": {leg: report.curves for leg, report in shadow.legs.items()},
         "similarity": shadow.similarity,
         "noise_floor": shadow.noise_floor,
     }
+
+
+def _slo(rules: Mapping[str, Any]) -> dict[str, float]:
+    """Return the declared SLOs in seconds; what a journal says elsewhere in their place is none."""
+    declared = rules.get("slo")
+    if not isinstance(declared, dict):
+        return {}
+    return {name: float(value) for name, value in declared.items() if isinstance(value, float | int) and value > 0}
 
 
 def _curves(shadow: ShadowReport, side: str) -> list[dict[str, object]]:

@@ -16,6 +16,7 @@ from ..comparison.verdict import Decision, Standing
 from ..comparison.worst_pairs import PairSide, Spans, WorstPair
 from .facts import reading_facts
 from .report import Report, ShadowReport
+from .variety import varied
 from .wording import count, odds, percent, period, points, safe, seconds, state
 
 __all__ = ["text_of"]
@@ -55,7 +56,7 @@ def _shadow(shadow: ShadowReport) -> Iterable[RenderableType]:
         yield _groups(shadow)
     if shadow.document.worst:
         yield Text("Worst pairs", style="bold")
-        for pair in shadow.document.worst[:_WORST]:
+        for pair in varied(shadow.document.worst)[:_WORST]:
             yield Padding(_pair(pair), (0, 0, 1, 2))
 
 
@@ -76,8 +77,8 @@ def _facts(shadow: ShadowReport) -> RenderableType:
         ("candidate", _models(shadow, "candidate")),
         (
             "chance to be wrong",
-            f"PROMOTE at most {percent(document.alpha_promote, 0)}, REJECT at most {percent(document.alpha_reject, 0)}, "
-            f"{document.mode} mode",
+            f"PROMOTE at most {percent(document.alpha_promote, 0)}, REJECT at most "
+            f"{percent(document.alpha_reject, 0)}, {document.mode} mode",
         ),
     ]
     for name, value in rows:
@@ -99,7 +100,7 @@ def _table(title: str, columns: Sequence[str], words: int = 1) -> Table:
 
 def _guardrails(shadow: ShadowReport) -> RenderableType:
     document = shadow.document
-    columns = ("guardrail", "state", "difference", "interval", "margin", "within", "worse", "pairs − / +")
+    columns = ("guardrail", "state", "difference", "interval", "margin", "within", "worse", "pairs worse / better")
     table = _table("Guardrails: the candidate's loss minus the primary's", columns, 2)
     for standing in document.standings:
         worse, better = shadow.worse.get(standing.name, 0), shadow.better.get(standing.name, 0)

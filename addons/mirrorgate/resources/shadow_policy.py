@@ -19,6 +19,7 @@ from .scalars import Duration, HeaderName
 from .shapes import CheckedShape, Fault, Items, Shape
 
 __all__ = [
+    "GUARDRAILS",
     "Candidate",
     "Control",
     "Guardrail",
@@ -31,6 +32,24 @@ __all__ = [
     "Slo",
     "TokenBudget",
 ]
+
+GUARDRAILS = frozenset(
+    (
+        "errors",
+        "broken_streams",
+        "truncation",
+        "refusal",
+        "emptiness",
+        "repetition",
+        "tool_calls",
+        "json_schema",
+        "ttft_slo",
+        "itl_slo",
+        "e2e_slo",
+        "divergence",
+    )
+)
+"""The guardrails that come with Mirrorgate; any other name needs a scorer of the user's."""
 
 _ENTRY_POINT = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$"
 _Probability = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
@@ -105,8 +124,8 @@ class Guardrail(Shape):
     """One measure that the candidate must not worsen by more than its margin."""
 
     name: str = Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$")
-    margin: float | None = Field(default=None, allow_inf_nan=False)
-    """`None`: the guardrail's own default."""
+    margin: _Probability | None = None
+    """A share of all pairs; `None`: the guardrail's own default."""
     enabled: bool = True
     scorer: Scorer | None = None
     """Of a guardrail that the user brings."""
@@ -168,6 +187,13 @@ class ShadowPolicySpec(CheckedShape):
             if guardrail.name in seen:
                 yield Fault(("guardrails", index, "name"), "a guardrail is listed once")
             seen.add(guardrail.name)
+            if guardrail.name not in GUARDRAILS and guardrail.scorer is None:
+                known = ", ".join(sorted(GUARDRAILS))
+                yield Fault(("guardrails", index, "name"), f"must be one of {known}, or have a scorer")
+            if guardrail.name in GUARDRAILS and guardrail.scorer is not None:
+                yield Fault(
+                    ("guardrails", index, "scorer"), f"{guardrail.name} is built in; give a scorer another name"
+                )
 
 
 class _AttachedSpec(ShadowPolicySpec):

@@ -11,11 +11,13 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from pathlib import Path
 from typing import Final
 
 from .comparing import Comparer
 from .process import ShadowProcess
+from .verdicts import VerdictSink
 
 __all__ = ["main"]
 
@@ -42,7 +44,9 @@ def main() -> None:
 
 async def _serve(sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
-    await ShadowProcess(loop, sock, Comparer(now=time.time)).run()
+    run = uuid.uuid4().hex
+    comparer = Comparer(time.time, VerdictSink(time.time, time.monotonic, run), run)
+    await ShadowProcess(loop, sock, comparer).run()
 
 
 def _step_back(niceness: int) -> None:

@@ -11,8 +11,8 @@ import contextlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ..events import MirrorDropReason
@@ -43,6 +43,8 @@ class ChannelOptions:
     queue_bytes: int = 64 * 1024 * 1024
     """The option `shadow_queue_bytes`."""
     command: ChildCommand = field(default_factory=ChildCommand)
+    greeting: Callable[[], Iterable[ToShadow]] = tuple
+    """What each child is told after `configure` and before any exchange: what a former one knew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,8 @@ class ShadowChannel:
 
     def configure(self, configure: Configure, queue_bytes: int | None = None) -> None:
         """Change what the child is told, now and after each restart, and the budget's limit."""
-        self._options = ChannelOptions(
-            configure, queue_bytes if queue_bytes is not None else self._budget.limit, self._options.command
-        )
+        limit = queue_bytes if queue_bytes is not None else self._budget.limit
+        self._options = replace(self._options, configure=configure, queue_bytes=limit)
         self._budget.limit = self._options.queue_bytes
         if self._link is not None:
             self._link.send(encode(configure))
@@ -224,7 +225,8 @@ class ShadowChannel:
         try:
             if self._stopping.is_set():
                 link.end("stopped")
-            link.send(encode(self._options.configure))
+            for frame in (self._options.configure, *self._options.greeting()):
+                link.send(encode(frame))
             try:
                 async with asyncio.timeout(_READY_SECONDS):
                     await link.ready.wait()

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -92,7 +93,7 @@ class Pipeline:
         self._failed = 0
         self._handlers: dict[type, Callable[[Any], None]] = {
             Configure: self._configure,
-            RestoreVerdicts: lambda frame: self._worker.submit(_logged, self._judge.restore, frame),
+            RestoreVerdicts: self._restore,
             MirrorsDropped: self._dropped_before,
             ExchangeStarted: self._begin,
             RequestChunk: lambda frame: self._legs.push(frame.id, frame.data),
@@ -154,6 +155,9 @@ class Pipeline:
         self._max_queued = max(1, frame.max_queued)
         self._contents = max(0, frame.contents)
         self._worker.submit(_logged, self._judge.configure, frame)
+
+    def _restore(self, frame: RestoreVerdicts) -> None:
+        self._worker.submit(_logged, self._judge.restore, frame)
 
     def _begin(self, frame: ExchangeStarted) -> None:
         if frame.id in self._admitted:
@@ -226,24 +230,41 @@ class Pipeline:
             )
 
     def _take(self, pair: Pair, future: Future[Judged]) -> None:
-        """Report a judged pair and commit what arrived before it and waited."""
-        self._judging -= 1
-        if not self._judging:
-            self._judged_all.set()
-        settled: Settled | None = None
+        """Report a judged pair, and settle it or ask for what it lacks."""
         try:
             judged = future.result()
         except Exception:
             logger.exception("a pair was not judged")
             self._failed += 1
             self._drop(pair.started.id, pair.target, "unfinished", sent=True)
+            self._settle(pair, None)
+            return
+        self._judged += 1
+        self._send(judged.compared)
+        if self._contents:
+            for content in contents_of(pair, self._contents):
+                self._send(content)
+        if judged.question is None:
+            self._settle(pair, judged.settled)
         else:
-            self._judged += 1
-            settled = judged.settled
-            self._send(judged.compared)
-            if self._contents:
-                for content in contents_of(pair, self._contents):
-                    self._send(content)
+            task = self._loop.create_task(self._ask(pair, judged), name="scoring")
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _ask(self, pair: Pair, judged: Judged) -> None:
+        settled = judged.settled
+        try:
+            settled = await self._judge.ask(judged)
+        except Exception:
+            logger.exception("a pair was not scored")
+        finally:
+            self._settle(pair, settled)
+
+    def _settle(self, pair: Pair, settled: Settled | None) -> None:
+        """Let go of a pair and commit what arrived before it and waited."""
+        self._judging -= 1
+        if not self._judging:
+            self._judged_all.set()
         admitted = self._admitted[pair.started.id]
         self._commit(admitted.places.pop(pair.index), settled)
         if not admitted.places:
@@ -255,6 +276,17 @@ class Pipeline:
         if ready:
             future = self._worker.submit(self._judge.commit, place.key, ready)
             future.add_done_callback(lambda future: self._loop.call_soon_threadsafe(self._committed, future))
+
+    def _tick(self) -> None:
+        """Tell the evidence what was dropped, and that time has passed."""
+        self._ticking = True
+        drops, self._drops = self._drops, {}
+        future = self._worker.submit(self._judge.tick, drops, self._order.keys)
+        future.add_done_callback(lambda future: self._loop.call_soon_threadsafe(self._ticked, future))
+
+    def _ticked(self, future: Future[Sequence[FromShadow]]) -> None:
+        self._ticking = False
+        self._committed(future)
 
     def _committed(self, future: Future[Sequence[FromShadow]]) -> None:
         """Pass on what the evidence has to say."""
@@ -281,7 +313,16 @@ class Pipeline:
         self._holding.give(admitted.size)
 
     def _drop(self, id: str, target: Target, reason: str, *, sent: bool = False) -> None:
+        if target.leg is Leg.CANDIDATE:
+            self._count_drops(target.cluster, {reason: 1})
         self._send(ShadowDropped(id, target.cluster, target.leg, f"{target.host}:{target.port}", reason, sent))
+
+    def _dropped_before(self, frame: MirrorsDropped) -> None:
+        for cluster, reasons in frame.reasons.items():
+            self._count_drops(cluster, reasons)
+
+    def _count_drops(self, cluster: str, reasons: Mapping[str, int]) -> None:
+        self._drops.setdefault(cluster, Counter()).update(reasons)
 
 
 def _logged[**P](call: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:

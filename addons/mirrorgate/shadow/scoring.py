@@ -12,9 +12,8 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import httpx
 import msgspec
 
 from ..comparison.losses import score_difference
@@ -22,6 +21,9 @@ from ..comparison.pairs import PairComparison
 from ..inference.completions import Completion
 from .policy import Scorer
 from .recording import RecordParts
+
+if TYPE_CHECKING:
+    from httpx import AsyncClient
 
 __all__ = ["PAIR_SCHEMA", "Answers", "Question", "Scorers", "is_scorable", "question_of"]
 
@@ -124,7 +126,7 @@ class Scorers:
         self._seconds = seconds
         self._turns = asyncio.Semaphore(_PARALLEL)
         self._waiting = 0
-        self._client: httpx.AsyncClient | None = None
+        self._client: AsyncClient | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._functions: dict[str, Callable[[dict[str, Any]], Any]] = {}
         self._failing: set[str] = set()
@@ -161,11 +163,8 @@ class Scorers:
         except TimeoutError:
             self._failed(name, f"no score within {self._seconds:g} s")
             return None
-        except (httpx.HTTPError, httpx.InvalidURL, ScorerError) as error:
-            self._failed(name, f"{type(error).__name__}: {error}")
-            return None
         except Exception as error:
-            # Of the user's function, or of a client library that was given a strange address: never ours to die of.
+            # Of the user's function or of the network; either way it is the scorer's and costs nothing else.
             self._failed(name, f"{type(error).__name__}: {error}")
             return None
         finally:
@@ -180,6 +179,9 @@ class Scorers:
 
     async def _post(self, url: str, name: str, payload: bytes) -> Any:
         if self._client is None:
+            # Imported when a policy has a scorer: it doubles the time that the process takes to start.
+            import httpx
+
             # Proxies of the environment are for the outer world; a scorer is named by its own address.
             limits = httpx.Limits(max_connections=_PARALLEL, max_keepalive_connections=_PARALLEL)
             self._client = httpx.AsyncClient(timeout=self._seconds, limits=limits, trust_env=False)

@@ -141,6 +141,10 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("mirrorgate_config_listeners", "", "Listeners of the running configuration.", Read.EVENT),
         _gauge("mirrorgate_config_rules", "", "Rules of the running configuration.", Read.EVENT),
         _counter("mirrorgate_config_reloads_total", "result", "Configurations read; `applied` or `refused`."),
+        _gauge("mirrorgate_config_source_age_seconds", "",
+               "With a cluster: since the API server was last heard of; up to a minute is ordinary."),
+        _gauge("mirrorgate_leader", "", "With a cluster: 1 at the replica that writes statuses."),
+        _counter("mirrorgate_status_writes_total", "", "With a cluster: statuses that this replica wrote.", _SCRAPE),
     ),
     Group.BREAKER: (
         _gauge("mirrorgate_breaker_open", "cluster limit", "1 while a limit is reached, as Envoy's `*_open`."),
@@ -202,7 +206,10 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("mirrorgate_guardrail_margin", "cluster guardrail", "The margin that it is held against."),
         _gauge("mirrorgate_log_evidence", "cluster guardrail side",
                "Log of the e-process; `side` is `promote` or `reject`. Sums over replicas."),
-        _gauge("mirrorgate_pairs_needed", "cluster", "Estimate of the pairs still needed for a verdict."),
+        _gauge("mirrorgate_pairs_needed", "cluster",
+               "Estimate of the pairs still needed for PROMOTE: 0 when decided, +Inf when it is not to be expected."),
+        _gauge("mirrorgate_verdict_pairs", "cluster", "Observations that the verdict stands on. Sums over replicas."),
+        _gauge("mirrorgate_verdict_coverage", "cluster", "Share of the mirrored exchanges that were compared, 0 to 1."),
         _gauge("mirrorgate_verdict", "cluster state", "1 for the state that holds: `PROMOTE`, `HOLD` or `REJECT`."),
     ),
     Group.GEN_AI: (

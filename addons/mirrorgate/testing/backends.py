@@ -58,7 +58,8 @@ class Conversation:
     async def request(self) -> Received:
         """Read a whole request; raises `asyncio.IncompleteReadError` when the connection ends first."""
         head = await self.head()
-        body, trailers = b"", ()
+        body = b""
+        trailers: tuple[tuple[str, str], ...] = ()
         if "chunked" in (head.header("transfer-encoding") or "").lower():
             pieces = []
             while piece := await self.chunk():

@@ -9,9 +9,9 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import addonmanager, ctx, exceptions, version
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -27,7 +27,16 @@ from ..proxy.admin_sources import AdminSources
 from ..proxy.dataplane import Dataplane
 from ..proxy.mirroring import Mirroring
 from ..proxy.mitm import GatewayInstance, Hooks, check_version
-from ..records import Compared, Configure, FromShadow, LegContent, LegFinished, ShadowCounts, ShadowDropped
+from ..records import (
+    Compared,
+    Configure,
+    FromShadow,
+    LegContent,
+    LegFinished,
+    ShadowCounts,
+    ShadowDropped,
+    VerdictChanged,
+)
 from ..resources.endpoints import Address
 from ..routing.table import DestinationKind
 from ..shadow.channel import ChannelOptions, ShadowChannel
@@ -42,8 +51,12 @@ from .capturing import Captures
 from .configuring import Compilation, bindings, compile_reading, empty, paths_of
 from .labels import Labels
 from .options import OPTIONS, add_options, quickstart, settings_of
+from .verdicts import Verdicts
 from .viewing import Viewing
 from .views import Exchanges, Views
+
+if TYPE_CHECKING:
+    from .kubernetes import ClusterConfiguration
 
 __all__ = ["GATEWAY", "Gateway"]
 
@@ -63,6 +76,9 @@ class Gateway:
         self._rng = random.Random()
         self._snapshot = empty()
         self._source: FileSource | None = None
+        self._cluster: ClusterConfiguration | None = None
+        """Where the configuration comes from instead of files."""
+        self._opened = False
         self._refused = 0
         """Problems of the latest configuration, when it was refused."""
         self._modes: list[str] = []
@@ -79,6 +95,7 @@ class Gateway:
         self._viewing: Viewing
         self._channel: ShadowChannel
         self._mirroring: Mirroring
+        self._verdicts: Verdicts
         self._scraper: LoadScraper | None = None
         self._access_log: AccessLog
         self._captures: Captures
@@ -120,7 +137,7 @@ class Gateway:
     def running(self) -> None:
         if self.plane is not None:
             return  # mitmproxy has only re-imported the script
-        if self._source is None:
+        if self._source is None and self._cluster is None:
             self.configure(set(_LIVE_OPTIONS))  # nothing was set, so nobody has called it
         self._started = time.time()
         # mitmproxy logs every connection at INFO or below, through several handlers, printed or not (measured).
@@ -140,8 +157,11 @@ class Gateway:
         )
         plane = self.plane = Dataplane(director, Hooks(ctx.master.addons), settings_of(options))
         self._viewing = Viewing(plane, self._pause)
+        self._verdicts = Verdicts(lambda frame: self._channel.send(frame))
         self._channel = ShadowChannel(
-            ChannelOptions(self._journal_options(), options.shadow_queue_bytes),
+            ChannelOptions(
+                self._journal_options(), options.shadow_queue_bytes, greeting=lambda: self._verdicts.greeting()
+            ),
             self._from_shadow,
             self._shadow_changed,
             self._rng,
@@ -170,11 +190,31 @@ class Gateway:
     def _read(self) -> None:
         configured = ctx.options.gateway_config
         if "kubernetes" in configured:
-            raise ValueError("gateway_config=kubernetes is not in this version; name files or directories of manifests")
+            self._read_cluster(configured)
+            return
+        if self._cluster is not None:
+            raise ValueError("gateway_config cannot change from kubernetes to files while the gateway runs")
         self._source = FileSource(paths_of(configured, quickstart()))
         compilation = compile_reading(self._source.read(), self._snapshot.generation + 1)
         bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
         self._take(compilation)
+
+    def _read_cluster(self, configured: Sequence[str]) -> None:
+        from .kubernetes import ClusterConfiguration, ClusterSettings
+
+        if list(configured) != ["kubernetes"]:
+            raise ValueError("gateway_config is either kubernetes or files, not both")
+        settings = ClusterSettings.of(ctx.options)
+        if self.plane is None:
+            self._cluster = ClusterConfiguration(settings, self._rng)
+        elif self._cluster is None or settings != self._cluster.settings:
+            raise ValueError("what concerns the cluster cannot change while the gateway runs")
+
+    def _take_compiled(self, compilation: Compilation) -> None:
+        """Take a configuration of the cluster; the first one's listeners are opened by `_open_listeners`."""
+        self._take(compilation)
+        if self._opened:
+            self._apply_listeners()
 
     def _take(self, compilation: Compilation) -> None:
         for problem in compilation.warnings:
@@ -192,6 +232,7 @@ class Gateway:
         if self._scraper is not None:
             self._scraper.update(_scraped(snapshot))
         self._labels.adopt(rules)
+        self._verdicts.adopt(rules)
         self.plane.emit(
             ConfigApplied(
                 self._applied, snapshot.generation, len(snapshot.table.listeners), len(rules), len(snapshot.problems)
@@ -205,6 +246,8 @@ class Gateway:
 
     async def _watch(self) -> None:
         """Let changed manifests take effect, or refuse them whole."""
+        if self._cluster is not None:
+            await self._cluster.follow(lambda: self._snapshot, self._take_compiled)
         assert self._source is not None
         async for reading in self._source.changes():
             try:
@@ -246,10 +289,13 @@ class Gateway:
     async def _open_listeners(self) -> None:
         """Bind for the first time: where the configuration mirrors, once the shadow process reads, so that the first
         requests are mirrored too; production does not wait for it for long."""
+        if self._cluster is not None:
+            await self._cluster.first.wait()
         if any(rule.mirrors for rule in rules_of(self._snapshot)):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SHADOW_START):
                     await self._shadow_up.wait()
+        self._opened = True
         self._apply_listeners(starting=True)
 
     def _keep_listeners(self) -> None:
@@ -275,15 +321,22 @@ class Gateway:
                 errors[mode] = str(instance.last_exception or "not running")
         self._bind_errors = errors
         self._bound = not errors
+        if self._cluster is not None:
+            # One listener that cannot be bound is a condition of its Gateway; the others serve, and are ready.
+            self._bound = len(errors) < len(self._modes) or not self._modes
+            self._cluster.report(self._snapshot, errors)
         if not starting:
             return
-        if errors:
+        if errors and self._cluster is None:
             for error in errors.values():
                 logger.error("a listener cannot bind: %s", error)
             logging.shutdown()
             self._channel_abort()
             sys.exit(1)
         for mode in self._modes:
+            if mode in errors:
+                logger.error("a listener cannot bind: %s", errors[mode])
+                continue
             spec = ProxyMode.parse(mode)
             logger.info(
                 "gateway listening at %s:%s (port %s of the Gateway)",
@@ -318,8 +371,12 @@ class Gateway:
         self._lag.start()
         scraper = self._scraper
         self._views = Views(plane, self._channel, scraper.snapshot if scraper is not None else dict)
+        self.metrics.register_gauges(self._verdicts.samples)
+        plane.subscribe(self._verdicts.handle)
         for source in (self._views.samples, self._access_log.samples, self._lag.samples, self._captures.samples):
             self.metrics.register_gauges(source)
+        if self._cluster is not None:
+            self.metrics.register_gauges(self._cluster.samples)
         for subscriber in (self.metrics.handle, self._access_log.handle, self._exchanges.handle):
             plane.subscribe(subscriber)
 
@@ -335,6 +392,9 @@ class Gateway:
             routes=views.routes,
             clusters=views.clusters,
             exchanges=self._exchanges.view,
+            verdict=self._verdicts.view,
+            verdict_of=self._verdicts.document,
+            decision_of=self._verdicts.decision,
             overview=self._overview,
             pause_mirrors=lambda: self._pause(True),
             resume_mirrors=lambda: self._pause(False),
@@ -351,6 +411,8 @@ class Gateway:
         """Tell whether the gateway takes requests, and why not."""
         if self._stopping:
             return False, "draining"
+        if self._cluster is not None and not self._cluster.first.is_set():
+            return False, "the cluster's first complete list is not compiled yet"
         if not self._bound:
             return False, "; ".join(self._bind_errors.values()) or "the listeners are not bound yet"
         return True, "ready"
@@ -375,12 +437,14 @@ class Gateway:
     def _journal_options(self) -> Configure:
         options = ctx.options
         folder = str(Path(options.shadow_journal).expanduser()) if options.shadow_journal else ""
-        return Configure(folder, _JOURNAL_FILE, 0, options.shadow_max_queued)
+        return Configure(folder, _JOURNAL_FILE, 0, options.shadow_max_queued, contents=self._viewing.content_limit)
 
     def _from_shadow(self, message: FromShadow) -> None:
         self._mirroring.received(message)
         if isinstance(message, ShadowCounts):
             self._views.shadow_counts = message
+        elif isinstance(message, VerdictChanged):
+            self._verdicts.take(message)
         plane, web = self.plane, self._viewing.web
         if isinstance(message, LegContent) and web is not None:
             web.content(message)
@@ -397,6 +461,7 @@ class Gateway:
             self._shadow_up.set()
         else:
             self._mirroring.forget()
+            self._verdicts.process_gone()
         if self.plane is not None:
             self.plane.emit(ShadowProcessChanged(up, pid or 0, restarts))
 
@@ -411,6 +476,12 @@ class Gateway:
         assert plane is not None
         if self._watcher is not None:
             self._watcher.cancel()
+        if self._cluster is not None:
+            await self._cluster.stop()
+        if ctx.options.gateway_drain_delay > 0 and self._bound:
+            # Load balancers see /ready change before the listeners go.
+            plane.draining = True
+            await asyncio.sleep(ctx.options.gateway_drain_delay)
         proxyserver = ctx.master.addons.get("proxyserver")
         assert isinstance(proxyserver, Proxyserver)
         await proxyserver.servers.update([])
@@ -419,6 +490,7 @@ class Gateway:
         plane.close()
         self._viewing.close()
         await self._channel.stop(5.0)
+        self._verdicts.close()
         if self._scraper is not None:
             await self._scraper.stop()
         self._lag.stop()

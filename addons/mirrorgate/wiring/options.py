@@ -30,7 +30,28 @@ OPTIONS = (
         "gateway_config",
         Sequence[str],
         [],
-        "Files or directories of YAML manifests. Empty: the quickstart that ships with Mirrorgate.",
+        "Files or directories of YAML manifests, or the word kubernetes for the cluster that the service account or "
+        "kubeconfig reaches. Empty: the quickstart that ships with Mirrorgate.",
+    ),
+    Option("gateway_namespaces", Sequence[str], [], "Namespaces of the cluster to watch. Empty: all."),
+    Option(
+        "gateway_controller_name",
+        str,
+        "mirrorgate.dev/gateway-controller",
+        "In a cluster, Gateways are served whose GatewayClass names this controller.",
+    ),
+    Option(
+        "gateway_addresses",
+        Sequence[str],
+        [],
+        "Addresses or host names in the status of Gateways that declare none. Empty: POD_IP of the environment.",
+    ),
+    Option("gateway_status", bool, True, "Write the status of the cluster's objects, when this replica is the leader."),
+    Option(
+        "gateway_lease",
+        str,
+        "",
+        "Lease that the replicas elect their leader with, namespace/name. Empty: of the controller's name, beside us.",
     ),
     Option(
         "gateway_bind",
@@ -71,6 +92,12 @@ OPTIONS = (
     Option("gateway_idle_timeout", int, 3600, "Seconds that a client's connection may idle between requests."),
     Option("gateway_drain_timeout", int, 30, "Seconds that running requests get to end when the gateway stops."),
     Option(
+        "gateway_drain_delay",
+        int,
+        0,
+        "Seconds for which a stopping gateway still accepts while /ready says 503, so that load balancers turn away.",
+    ),
+    Option(
         "gateway_scrape_interval",
         int,
         500,
@@ -89,6 +116,25 @@ OPTIONS = (
         64 * MIB,
         "Bound in bytes on what is handed off to the shadow process and not yet taken. Over it mirrors are dropped.",
     ),
+    Option(
+        "view_flows",
+        int,
+        5000,
+        "Flows that mitmweb and the console keep; over it finished ones are removed, the oldest first. 0: no bound.",
+    ),
+    Option(
+        "view_bytes",
+        int,
+        256 * MIB,
+        "Bytes of finished flows that mitmweb and the console keep, as view_flows. 0: no bound.",
+    ),
+    Option(
+        "shadow_flows",
+        int,
+        1000,
+        "Exchanges of candidates and controls that mitmweb and the console show as flows of their own. 0: none.",
+    ),
+    Option("shadow_flows_bytes", int, 64 * MIB, "Bytes of those flows together. 0: none are shown."),
     Option("shadow_max_queued", int, 1024, "Exchanges that wait or run in the shadow process. More are dropped."),
 )
 
@@ -107,6 +153,9 @@ def settings_of(options: optmanager.OptManager) -> Settings:
     for name in ("gateway_max_header_bytes", "gateway_header_timeout", "gateway_idle_timeout"):
         if getattr(options, name) <= 0:
             raise ValueError(f"{name} must be more than 0")
+    for name in ("view_flows", "view_bytes", "shadow_flows", "shadow_flows_bytes"):
+        if getattr(options, name) < 0:
+            raise ValueError(f"{name} must not be less than 0")
     if not -65535 <= options.gateway_port_offset <= 65535:
         raise ValueError("gateway_port_offset must be between -65535 and 65535")
     return Settings(

@@ -47,11 +47,13 @@ function bar(used, limit, full) {
   return make("div", { kind: "bar" }, fill);
 }
 
-function drawVerdict(verdict) {
-  const word = ["PROMOTE", "HOLD", "REJECT"].includes(verdict.verdict) ? verdict.verdict : "HOLD";
-  byId("verdict").className = `banner ${word.toLowerCase()}`;
-  byId("verdict-word").textContent = word;
-  byId("verdict-reason").textContent = verdict.reason || "";
+const opened = new Set();
+
+/** Keeps a <details> open over being drawn again. */
+function remembered(key, details) {
+  details.open = opened.has(key);
+  details.addEventListener("toggle", () => (details.open ? opened.add(key) : opened.delete(key)));
+  return details;
 }
 
 function drawState(overview) {
@@ -94,8 +96,6 @@ function scores(pick) {
   }).join("; ");
 }
 
-const opened = new Set();
-
 function drawCluster(cluster) {
   const limits = Object.entries(cluster.limits || {}).map(([name, limit]) => make("div", { kind: "limit" },
     make("div", { kind: "words" }, make("span", { text: name }),
@@ -107,9 +107,8 @@ function drawCluster(cluster) {
   const picks = make("table", {});
   table(picks, [["when", "n"], ["endpoint", "id"], ["profile"], ["every candidate's score"]],
     list(cluster.picks).map((pick) => [`${ago(pick.at)} ago`, pick.endpoint, pick.profile || "", scores(pick) || pick.reason || ""]), "No pick yet.");
-  const more = make("details", {}, make("summary", { text: "Latest picks" }), make("div", { kind: "scroll" }, picks));
-  more.open = opened.has(cluster.name);
-  more.addEventListener("toggle", () => (more.open ? opened.add(cluster.name) : opened.delete(cluster.name)));
+  const more = remembered(`picks ${cluster.name}`,
+    make("details", {}, make("summary", { text: "Latest picks" }), make("div", { kind: "scroll" }, picks)));
   return make("div", { kind: "card" }, make("header", {}, make("h3", { text: cluster.name }),
     make("span", { kind: "muted", text: [cluster.kind, ...list(cluster.destinations)].filter(Boolean).join(" · ") })),
   make("div", { kind: "limits" }, ...limits), make("div", { kind: "scroll" }, endpoints), more);
@@ -152,27 +151,3 @@ function drawRoutes(routes) {
   }) : [make("p", { kind: "empty", text: "No listener." })]));
 }
 
-async function get(path) {
-  const response = await fetch(path, { headers: { Accept: "application/json" } });
-  const value = await response.json();
-  if (!response.ok) throw new Error((value.error && value.error.message) || `${path}: ${response.status}`);
-  return value || {};
-}
-
-async function draw(path, show) {
-  try { show(await get(path)); return ""; } catch (error) { return `${path}: ${error.message}`; }
-}
-
-async function refresh() {
-  const faults = await Promise.all([
-    draw("/overview", (overview) => { drawState(overview); if (overview.summary) drawSummary(overview.summary); }),
-    draw("/verdict", drawVerdict),
-    draw("/clusters", (value) => byId("clusters").replaceChildren(...list(value.clusters).map(drawCluster))),
-    draw("/exchanges", (value) => drawExchanges(list(value.exchanges))),
-    draw("/routes", drawRoutes),
-  ]);
-  const fault = faults.find(Boolean);
-  if (fault) byId("state").textContent = `the gateway does not answer: ${fault}`;
-  setTimeout(refresh, document.hidden ? 10000 : 2000);
-}
-refresh();

@@ -7,7 +7,7 @@ function colours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(`--${name}`).trim();
   return Object.fromEntries(["ink", "muted", "line", "card", "accent", "good", "warn", "bad", "primary", "candidate",
-    "control"].map((name) => [name, of(name)]));
+    "control", "s1", "s2", "s3", "s4", "s5", "s6"].map((name) => [name, of(name)]));
 }
 
 function layout(c, title, x, y) {
@@ -17,7 +17,7 @@ function layout(c, title, x, y) {
     font: { color: c.ink, family: "system-ui, sans-serif", size: 12 },
     paper_bgcolor: c.card, plot_bgcolor: c.card, margin: { l: 52, r: 16, t: 40, b: 40 }, hovermode: "closest",
     xaxis: { ...axis, ...x }, yaxis: { ...axis, ...y }, showlegend: true, shapes: [], annotations: [],
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 10.5 }, bgcolor: "rgba(0,0,0,0)" },
+    legend: { orientation: "h", x: 0, y: -0.22, yanchor: "top", font: { size: 11 }, bgcolor: "rgba(0,0,0,0)" },
     hoverlabel: { bgcolor: c.card, bordercolor: c.line, font: { color: c.ink } },
   };
 }
@@ -33,7 +33,7 @@ function oddsOf(power) { return power > 6 ? `10<sup>${Math.round(power)}</sup> :
 function evidence(c, shadow, side) {
   const good = side === "promote";
   const threshold = shadow.thresholds[side];
-  const shades = [c.accent, c.candidate, c.good, c.warn, c.muted, c.bad];
+  const shades = [c.s1, c.s2, c.s3, c.s4, c.s5, c.s6];
   const curves = shadow[side];
   const others = curves.filter((curve) => !curve.named);
   const highest = Math.max(threshold, ...curves.flatMap((curve) => curve.values));
@@ -42,13 +42,13 @@ function evidence(c, shadow, side) {
   const ticks = [];
   for (let power = -step; power <= top; power += step) ticks.push(power);
   const plan = layout(c, good ? "Within the margin: all must reach the line" : "Worse than the margin: one that reaches the line rejects",
-    { title: { text: "pairs" }, rangemode: "tozero" },
+    { title: { text: "observations", standoff: 4 }, rangemode: "tozero" },
     { range: [-Math.max(1, step), top], tickvals: ticks, ticktext: ticks.map((power) => (power === 0 ? "1" : `10<sup>${power}</sup>`)) });
   level(c, plan, threshold, `${good ? "PROMOTE" : "REJECT"} at ${oddsOf(threshold)}`, good ? c.good : c.bad);
   const traces = curves.map((curve) => ({
     type: "scatter", mode: "lines", x: shadow.pairs, y: curve.values, name: label(curve.names),
     line: { width: curve.named ? 3 : 1.5, color: curve.named ? (good ? c.ink : c.bad) : shades[others.indexOf(curve) % shades.length] },
-    text: curve.values.map(oddsOf), hovertemplate: `${curve.names.join(", ")}<br>%{x} pairs: %{text}<extra></extra>`,
+    text: curve.values.map(oddsOf), hovertemplate: `${curve.names.join(", ")}<br>%{x} observations: %{text}<extra></extra>`,
   }));
   return [traces, plan];
 }
@@ -61,7 +61,7 @@ function focus(c, shadow) {
   const of = (index) => points.map((point) => 100 * point[index]);
   const last = points.length ? points[points.length - 1] : [0, 0, 0, 0];
   const reach = 100 * Math.min(1, Math.max(3 * margin, 1.6 * Math.max(Math.abs(last[2]), Math.abs(last[3]))));
-  const plan = layout(c, `${name}: the difference so far, in points`, { title: { text: "pairs" }, rangemode: "tozero" },
+  const plan = layout(c, `${name}: the difference so far, in points`, { title: { text: "observations", standoff: 4 }, rangemode: "tozero" },
     { range: [-reach, reach], ticksuffix: " pt" });
   level(c, plan, 100 * margin, "margin: worse above", c.bad);
   const none = { type: "scatter", mode: "lines", x, hoverinfo: "skip", showlegend: false, line: { width: 0 } };
@@ -69,16 +69,22 @@ function focus(c, shadow) {
     { ...none, y: of(2) },
     { ...none, y: of(3), fill: "tonexty", fillcolor: `${c.accent}33`, showlegend: true, name: "95 % interval" },
     { type: "scatter", mode: "lines", x, y: of(1), name: "mean", line: { color: c.accent, width: 2 },
-      hovertemplate: "%{x} pairs: %{y:.2f} pt<extra></extra>" },
+      hovertemplate: "%{x} observations: %{y:.2f} pt<extra></extra>" },
   ], plan];
 }
 
 function latency(c, shadow, name) {
   const title = { ttft: "Time to first token", itl: "Between tokens", e2e: "End to end" }[name];
   const plan = layout(c, title, { type: "log", tickformat: "~s", ticksuffix: "s", nticks: 6 }, { range: [0, 101], ticksuffix: " %" });
+  const slo = shadow.slo[name];
+  if (slo) {
+    plan.shapes.push({ type: "line", yref: "paper", y0: 0, y1: 1, x0: slo, x1: slo, line: { color: c.bad, width: 1, dash: "dash" } });
+    plan.annotations.push({ yref: "paper", y: 1, x: Math.log10(slo), text: "SLO", showarrow: false, xanchor: "left",
+      yanchor: "top", font: { size: 11, color: c.bad } });
+  }
   const traces = LEGS.filter((leg) => shadow.latency[leg] && shadow.latency[leg][name].length).map((leg) => ({
     type: "scatter", mode: "lines", name: leg, x: shadow.latency[leg][name].map((point) => point[0]),
-    y: shadow.latency[leg][name].map((point) => 100 * point[1]), line: { color: c[leg], width: 2, shape: "hv" },
+    y: shadow.latency[leg][name].map((point) => 100 * point[1]), line: { color: c[leg], width: 2 },
     hovertemplate: `${leg}: %{y:.1f} % within %{x:.3s}s<extra></extra>`,
   }));
   return [traces, plan];
@@ -89,7 +95,7 @@ function similarity(c, shadow) {
   const x = shadow.similarity.map((_, index) => (index + 0.5) / bins);
   const shares = (counts) => { const whole = counts.reduce((sum, each) => sum + each, 0); return counts.map((each) => (100 * each) / whole); };
   const has = (counts) => counts.some(Boolean);
-  const plan = layout(c, "", { title: { text: "similarity" }, range: [0, 1.001] }, { ticksuffix: " %", rangemode: "tozero" });
+  const plan = layout(c, "", { title: { text: "similarity", standoff: 4 }, range: [0, 1.001] }, { ticksuffix: " %", rangemode: "tozero" });
   plan.bargap = 0.06;
   const traces = [];
   if (has(shadow.similarity)) traces.push({ type: "bar", x, y: shares(shadow.similarity), name: "candidate and primary",
@@ -112,8 +118,7 @@ function draw() {
       place.textContent = "Not measured.";
       continue;
     }
-    Plotly.react(place, traces, plan, { responsive: true, displaylogo: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] });
+    Plotly.react(place, traces, plan, { responsive: true, displayModeBar: false });
   }
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -65,7 +66,8 @@ class Api:
         try:
             config.load_incluster_config(client_configuration=configuration)
         except ConfigException:
-            loader = await config.load_kube_config(context=context, client_configuration=configuration)
+            path = os.environ.get("KUBECONFIG") or None
+            loader = await config.load_kube_config(path, context, configuration, persist_config=False)
             configuration.refresh_api_key_hook = _refresher(loader)
         configuration.connection_pool_maxsize = 0  # a watch holds a connection of its own
         # The client library is a hundred thousand objects that never go: the collector need not walk them each time.

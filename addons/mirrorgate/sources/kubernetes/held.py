@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from ...errors import Problem, Severity
@@ -27,7 +28,7 @@ Key = tuple[str, str]
 _BOOKKEEPING = frozenset(("resourceVersion", "managedFields", "selfLink", "ownerReferences", "finalizers"))
 """Metadata that changes without the object meaning anything else; without it, equal objects are equal."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_NO_STATUS: Mapping[str, Any] = {}
+_NO_STATUS: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

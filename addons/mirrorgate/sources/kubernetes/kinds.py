@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...resources.inference_pool import INFERENCE_GROUP
 from ...resources.kinds import KINDS
 
 __all__ = ["STATUS_KINDS", "WATCHED", "Watched"]
@@ -18,7 +19,7 @@ _SELECTORS = {
     "Pod": "status.phase!=Succeeded,status.phase!=Failed",
     "Secret": "type=kubernetes.io/tls",
 }
-"""What is left out at the server: ended Pods serve nothing, and of Secrets only certificates are any of our business."""
+"""What the server leaves out: ended Pods serve nothing, and of Secrets only certificates are any of our business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class Watched:
         return f"{self.group}/{version}" if self.group else version
 
     @property
+    def is_inference(self) -> bool:
+        """Whether the kind is of the Inference Extension's group since v1."""
+        return self.group == INFERENCE_GROUP
+
+    @property
     def title(self) -> str:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
@@ -51,7 +57,7 @@ def _plural(kind: str) -> str:
     lower = kind.lower()
     if kind in _IRREGULAR:
         return _IRREGULAR[kind]
-    return f"{lower[:-1]}ies" if lower.endswith("y") and lower[-2] not in "aeioux" else f"{lower}s"
+    return f"{lower[:-1]}ies" if lower.endswith("y") and lower[-2] not in "aeiou" else f"{lower}s"
 
 
 def _rank(version: str) -> tuple[bool, bool, str]:

@@ -105,10 +105,8 @@ class StatusWriter:
         statuses, now = self._statuses or {}, _now()
         for watched, key, held in self._source.holders():
             wanted = statuses.get((watched.kind, *key)) if held.resource is not None else None
-            if watched.kind == "InferencePool" and held.resource is not None and wanted is not None:
-                # The compiler names the list as the version has it that it has seen; another group's twin is not ours.
-                if ("parents" in wanted) != (watched.group == "inference.networking.k8s.io"):
-                    continue
+            if watched.kind == "InferencePool" and wanted is not None and ("parents" in wanted) != watched.is_inference:
+                continue  # a pool of the same name in the other group, which is not the one that is used
             task = _Task(watched, key, held, _EMPTY.get(watched.kind, {}) if wanted is None else wanted)
             if task.wanted and self._merged(task, held.status, now) is not None:
                 yield task

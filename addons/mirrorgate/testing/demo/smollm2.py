@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="smollm2", description=__doc__)
     parser.add_argument("--alias", required=True, help="the served model name")
     parser.add_argument("--chat-template", type=Path, metavar="FILE", help="a template in place of the model's own")
+    parser.add_argument("--coarse-cache", action="store_true", help="keep the KV cache in four bits instead of sixteen")
     parsed = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # No type information, and installed on demand.
@@ -71,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     params.verbosity = 3  # tells when a request is done
     if parsed.chat_template is not None:
         params.chat_template = parsed.chat_template.read_text(encoding="utf-8")
+    if parsed.coarse_cache:
+        params.cache_type_k = params.cache_type_v = llama.ggml_type.GGML_TYPE_Q4_0
     try:
         server = llama.Server(params)
         sys.stdout.write(f"listening on {server.listening_address}\n")

@@ -53,7 +53,5 @@ HEALTHY = (
 )
 """Candidates with nothing wrong; the last one answers otherwise, which only `replacement` mode allows."""
 
-DEFECTIVE = tuple(
-    Arm(defect.value, replace(_CANDIDATE, defects=frozenset({defect})), defect) for defect in Defect
-)
+DEFECTIVE = tuple(Arm(defect.value, replace(_CANDIDATE, defects=frozenset({defect})), defect) for defect in Defect)
 """One candidate for each defect of the fake model server."""

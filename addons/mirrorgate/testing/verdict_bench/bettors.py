@@ -6,8 +6,6 @@ is cut off far above and far below what decides.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,8 +64,8 @@ class Bettors:
         even = np.broadcast_to(margin, total.shape)
         return self._optimal(np.stack((many, few, many, many)), np.stack((even, even, quick, slow)))
 
-    def _optimal(self, share: Floats, gain: Any) -> Floats:
+    def _optimal(self, share: Floats, gain: Floats) -> Floats:
         """Do what `bets._growth_optimal` does; without a gain the formula below comes to no bet by itself."""
         gain = np.maximum(0.0, gain)
-        bets = 2.0 * gain / (share + np.sqrt(share * share + 4.0 * gain * gain * (1.0 - share)))
-        return np.minimum(self._ni_highest, bets)
+        bets: Floats = 2.0 * gain / (share + np.sqrt(share * share + 4.0 * gain * gain * (1.0 - share)))
+        return np.minimum(self._ni_highest, bets, out=bets)

@@ -18,7 +18,18 @@ from .diffy import Diffy
 from .pool import SLO, Sample
 from .thresholds import FixedThresholds
 
-__all__ = ["ARGO", "EQUIVALENCE", "FLAGGER", "MODES", "REPLACEMENT", "Finish", "Mode", "Rivals", "finish_of", "rivals_of"]
+__all__ = [
+    "ARGO",
+    "EQUIVALENCE",
+    "FLAGGER",
+    "MODES",
+    "REPLACEMENT",
+    "Finish",
+    "Mode",
+    "Rivals",
+    "finish_of",
+    "rivals_of",
+]
 
 ARGO, FLAGGER = 1, 5
 """Failed checks that end a rollout: Argo's `failureLimit: 0`, and the `threshold` of Flagger's examples."""
@@ -32,9 +43,13 @@ class Mode:
     equivalence: bool
     control: float
     """The share of pairs whose primary is asked again."""
+    margins: tuple[tuple[str, float], ...] = ()
+    """Where they are not the default ones."""
 
     def policy(self) -> VerdictPolicy:
-        found = guardrails_of(equivalence=self.equivalence, slo=SLO, control=self.control > 0)
+        """Return what the judge is asked for: all that there is, with an SLO for every latency."""
+        control, margins = self.control > 0, dict(self.margins)
+        found = guardrails_of(equivalence=self.equivalence, slo=SLO, control=control, margins=margins)
         return VerdictPolicy(found, quality=self.equivalence)
 
 

@@ -1,4 +1,4 @@
-"""Requests to a fake model server without sockets: the bytes and the times of an answer, as a shadow leg has them."""
+"""Requests to model servers, with or without sockets: bytes and times of an answer, as a shadow leg has them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ...shadow.answering import Answer, AnswerReader
 from ..model_server.server import FakeModelServer
 
-__all__ = ["ask", "request_bytes"]
+__all__ = ["ask", "ask_over_tcp", "request_bytes"]
 
 
 def request_bytes(path: str, body: bytes) -> bytes:
@@ -44,10 +44,30 @@ async def ask(server: FakeModelServer, request: bytes) -> Answer:
     return reader.answer
 
 
+async def ask_over_tcp(host: str, port: int, request: bytes) -> Answer:
+    """Send a request over a socket and return the answer, whole or not. Raises `OSError` when nothing listens."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    reader = AnswerReader("POST")
+    incoming, outgoing = await asyncio.open_connection(host, port)
+    try:
+        outgoing.write(request)
+        await outgoing.drain()
+        reader.answer.sent = loop.time() - began
+        while not reader.done and (data := await incoming.read(65536)):
+            reader.feed(data, loop.time() - began)
+        reader.eof(loop.time() - began)
+    finally:
+        outgoing.close()
+    return reader.answer
+
+
 class _Memory(asyncio.Transport):
     """The server's end of a connection in memory."""
 
-    def __init__(self, protocol: asyncio.Protocol, written: Callable[[bytes], None], closed: Callable[[], None]) -> None:
+    def __init__(
+        self, protocol: asyncio.Protocol, written: Callable[[bytes], None], closed: Callable[[], None]
+    ) -> None:
         super().__init__({"peername": ("127.0.0.1", 0)})
         self._protocol = protocol
         self._written = written

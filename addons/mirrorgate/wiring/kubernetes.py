@@ -1,0 +1,224 @@
+"""A cluster as the gateway's configuration: what the API server has is compiled, and what comes of it is written back.
+
+Imported only when `gateway_config` is `kubernetes`: the client library costs a second and 100 MiB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import secrets
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+from kubernetes.aio.config.config_exception import ConfigException
+from mitmproxy import optmanager
+
+from ..errors import Problem, Severity
+from ..resources.inventory import Inventory
+from ..routing.compiling import CompileOptions
+from ..routing.matching import Router
+from ..routing.table import Listener, RouteTable
+from ..snapshot import Snapshot
+from ..sources.kubernetes.api import Api, ApiError, Unreachable
+from ..sources.kubernetes.cluster import ClusterSource
+from ..sources.kubernetes.leading import Leadership
+from ..sources.kubernetes.statuses import StatusWriter
+from ..telemetry.samples import Sample
+from .configuring import Compilation
+from .kubernetes_statuses import completed
+
+__all__ = ["ClusterConfiguration", "ClusterSettings", "compile_cluster"]
+
+logger = logging.getLogger("mirrorgate")
+
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_SWITCH_SECONDS = 0.0005
+_RELEASE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """What of the options concerns the cluster."""
+
+    namespaces: tuple[str, ...] = ()
+    """Empty: all."""
+    controller_name: str = CompileOptions().controller_name
+    addresses: tuple[str, ...] = ()
+    """For the status of Gateways that declare none."""
+    write_status: bool = True
+    lease: str = ""
+    """`namespace/name`; empty: of the controller's name, in our own namespace."""
+    bind: str = "127.0.0.1"
+    port_offset: int = 0
+
+    @classmethod
+    def of(cls, options: optmanager.OptManager) -> ClusterSettings:
+        """Read the options; raises ValueError for one that makes no sense."""
+        settings = cls(
+            tuple(options.gateway_namespaces),
+            options.gateway_controller_name,
+            tuple(options.gateway_addresses) or tuple(filter(None, (os.environ.get("POD_IP"),))),
+            options.gateway_status,
+            options.gateway_lease,
+            options.gateway_bind,
+            options.gateway_port_offset,
+        )
+        domain, slash, path = settings.controller_name.partition("/")
+        if not (domain and slash and path):
+            raise ValueError("gateway_controller_name must be a domain and a path, such as example.com/controller")
+        if settings.lease and settings.lease.count("/") != 1:
+            raise ValueError("gateway_lease must be a namespace and a name with a slash between them")
+        return settings
+
+    @property
+    def lease_place(self) -> tuple[str, str]:
+        """Namespace and name of the Lease."""
+        if self.lease:
+            namespace, _, name = self.lease.partition("/")
+            return namespace, name
+        return _own_namespace(), self.controller_name.replace("/", "-").lower()
+
+
+class ClusterConfiguration:
+    """The configuration of a gateway that follows a cluster."""
+
+    def __init__(self, settings: ClusterSettings, rng: random.Random) -> None:
+        self.settings = settings
+        self.first = asyncio.Event()
+        """Set once a complete configuration has been taken."""
+        self._rng = rng
+        self._api: Api | None = None
+        self._source: ClusterSource | None = None
+        self._writer: StatusWriter | None = None
+        self._leadership: Leadership | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def follow(self, running: Callable[[], Snapshot], take: Callable[[Compilation], None]) -> None:
+        """Hand every new configuration to `take`, until cancelled. Exits the process where there is no cluster."""
+        try:
+            self._api = await Api.connect()
+        except (ConfigException, OSError, ValueError, yaml.YAMLError) as error:
+            logger.error("gateway_config=kubernetes: no service account, and no usable kubeconfig: %s", error)
+            logging.shutdown()
+            sys.exit(1)
+        self._start(self._api)
+        assert self._source is not None
+        async for inventory in self._source.inventories():
+            before = running()
+            try:
+                with _gently():
+                    compilation = await asyncio.to_thread(
+                        compile_cluster, inventory, before.generation + 1, self.settings
+                    )
+            except Exception:
+                logger.exception("the changed configuration could not be compiled; the old one goes on serving")
+                continue
+            fresh = compilation.snapshot
+            if self.first.is_set() and (fresh.table, fresh.statuses) == (before.table, before.statuses):
+                continue  # as when a Pod changed that nothing leads to
+            known = {str(problem) for problem in before.problems}
+            told = tuple(problem for problem in compilation.warnings if str(problem) not in known)
+            take(Compilation(fresh, told))
+            self.first.set()
+            logger.info("configuration generation %d takes effect", fresh.generation)
+
+    def report(self, snapshot: Snapshot, bind_errors: Mapping[str, str]) -> None:
+        """Let the statuses of a configuration be written, once its listeners are bound or known not to be."""
+        if self._writer is not None:
+            settings = self.settings
+            self._writer.publish(completed(snapshot, settings.addresses, settings.bind, bind_errors))
+
+    def samples(self) -> Iterable[Sample]:
+        age = None if self._source is None else self._source.age
+        if age is not None:
+            yield Sample("mirrorgate_config_source_age_seconds", age)
+        if self._leadership is not None:
+            yield Sample("mirrorgate_leader", float(self._leadership.leads))
+        if self._writer is not None:
+            yield Sample("mirrorgate_status_writes_total", self._writer.writes)
+
+    async def stop(self) -> None:
+        """End the watches, and give the lease to whoever is next."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._source is not None:
+            await self._source.stop()
+        if self._leadership is not None:
+            with contextlib.suppress(ApiError, Unreachable, TimeoutError):
+                async with asyncio.timeout(_RELEASE_SECONDS):
+                    await self._leadership.release()
+        if self._api is not None:
+            await self._api.close()
+
+    def _start(self, api: Api) -> None:
+        source = self._source = ClusterSource(api, self.settings.namespaces, self._rng)
+        source.start()
+        if not self.settings.write_status:
+            return
+        namespace, name = self.settings.lease_place
+        identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(4)}"
+        leadership = self._leadership = Leadership(api, namespace, name, identity, self._rng, changed=self._elected)
+        self._writer = StatusWriter(api, source, self.settings.controller_name, lambda: leadership.leads)
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(leadership.run(), name="leadership"),
+            loop.create_task(self._writer.run(), name="status writer"),
+        ]
+
+    def _elected(self) -> None:
+        if self._writer is not None:
+            self._writer.wake()
+
+
+def compile_cluster(inventory: Inventory, generation: int, settings: ClusterSettings) -> Compilation:
+    """Compile what a cluster has: a fault of one object is never the others'.
+
+    A listener whose port the offset moves out of range is not served, and said so.
+    """
+    options = CompileOptions(settings.controller_name, serve_all_classes=False)
+    snapshot = Snapshot.of(inventory, generation, options)
+    problems: list[Problem] = []
+    kept: list[Listener] = []
+    for listener in snapshot.table.listeners:
+        port = listener.port + settings.port_offset
+        if 0 < port < 65536:
+            kept.append(listener)
+            continue
+        place = f"Gateway {'/'.join(listener.gateway)}: listener {listener.name}"
+        message = f"port {listener.port} with gateway_port_offset {settings.port_offset} is {port}, which is no port"
+        problems.append(Problem(message, path=place, severity=Severity.WARNING))
+    if problems:
+        table = RouteTable(tuple(kept))
+        snapshot = replace(snapshot, table=table, router=Router(table), problems=(*snapshot.problems, *problems))
+    return Compilation(snapshot, snapshot.problems)
+
+
+@contextlib.contextmanager
+def _gently() -> Iterator[None]:
+    """Let the event loop take the interpreter back sooner while a thread computes.
+
+    With the usual 5 ms, every system call of the loop costs a stream that long (measured: a loop that serves twenty
+    streams stalls for 100 ms).
+    """
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def _own_namespace() -> str:
+    try:
+        return os.environ.get("POD_NAMESPACE") or _NAMESPACE_FILE.read_text(encoding="utf-8").strip() or "default"
+    except OSError:
+        return "default"
