@@ -51,7 +51,8 @@ async def run(manifests: Any) -> AsyncIterator[Run]:
     """Start a gateway before a scripted backend.
 
     `rule` and `policy` are YAML: what the rule has beside its backendRef, and the BackendTrafficPolicy's spec. `pool`
-    makes the backend the endpoint of an InferencePool. `port` is where the requests go instead of the backend.
+    makes the backend the endpoint of an InferencePool. `port` is where the requests go instead of the backend; `texts`
+    are further manifests.
     """
     stack = AsyncExitStack()
     started: list[Running] = []
@@ -65,17 +66,20 @@ async def run(manifests: Any) -> AsyncIterator[Run]:
         port: int | None = None,
         settings: Settings | None = None,
         options: dict[str, Any] | None = None,
+        texts: tuple[str, ...] = (),
     ) -> Running:
         backend = await stack.enter_async_context(Backend(script))
         target = port or backend.port
         ref = manifests.to_pool("server") if pool else manifests.to_server("server")
-        texts = [
-            manifests.route(f"[{{{rule}{', ' if rule else ''}backendRefs: [{ref}]}}]"),
+        to = "" if "RequestRedirect" in rule else f"{', ' if rule else ''}backendRefs: [{ref}]"
+        documents = [
+            manifests.route(f"[{{{rule}{to}}}]"),
             manifests.pool("server", target) if pool else manifests.server("server", target),
+            *texts,
         ]
         if policy:
-            texts.append(manifests.policy("BackendTrafficPolicy", policy))
-        gateway = GatewayInLoop(manifests.snapshot(*texts), *addons, settings=settings, options=options)
+            documents.append(manifests.policy("BackendTrafficPolicy", policy))
+        gateway = GatewayInLoop(manifests.snapshot(*documents), *addons, settings=settings, options=options)
         running = Running(await stack.enter_async_context(gateway), backend)
         started.append(running)
         return running

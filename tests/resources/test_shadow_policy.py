@@ -63,6 +63,7 @@ spec:
   alphaPromote: 0.05
   alphaReject: 0.1
   minPairs: 20
+  conversationWindow: 10s
   slo: {{ttft: 500ms, itl: 50ms, e2e: 1m}}
   ignore: {{jsonPaths: [$.id], headers: [Date]}}
   journal: {{content: redacted, redactPatterns: ['\\d{{16}}']}}

@@ -14,6 +14,7 @@ from mirrorgate.records import (
     Configure,
     FromShadow,
     Leg,
+    LegContent,
     LegFinished,
     MirrorsDropped,
     RequestAborted,
@@ -148,6 +149,7 @@ async def test_a_pair_is_sent_judged_and_reported(serve: Any, new: Any, bench: B
     assert (leg.prompt_tokens, leg.completion_tokens, leg.ttft) == (7, 1, None)
     assert leg.endpoint == f"127.0.0.1:{target.port}"
     assert leg.path == "/v1/chat/completions"
+    assert not bench.of(LegContent), "nobody asked for it"
     assert bench.of(ShadowDropped) == []
     assert bench.pipeline.counts().judged == 1
 
@@ -359,6 +361,19 @@ async def test_what_is_dropped_is_told_once(new: Any, bench: Bench) -> None:
     bench.pipeline.sweep()
     await bench.until(lambda: len(bench.of(VerdictChanged)) == 2)
     assert bench.judge.dropped == {"mirror-0": {"max_parallel": 2, "process_died": 5}, "other": {"queue_full": 1}}
+
+
+async def test_contents_are_sent_where_somebody_looks(serve: Any, new: Any, bench: Bench) -> None:
+    """After the comparison, and no more of a body than was asked for."""
+    bench.pipeline.handle(Configure("", 1, 0, 10, contents=5))
+    bench.pipeline.handle(new.started("a", [new.target(await serve(answering(new)))]))
+    bench.pipeline.handle(new.finished("a", new.chat("hi")))
+    await bench.until(lambda: bool(bench.of(LegContent)))
+    assert [type(message) for message in bench.sent][-2:] == [Compared, LegContent]
+    [content] = bench.of(LegContent)
+    assert (content.id, content.leg, content.status, content.body, content.truncated) == (
+        "a", Leg.CANDIDATE, 200, b'{"id"', True,
+    )  # fmt: skip
 
 
 async def test_the_past_is_restored_before_anything_is_judged(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mirrorgate.records import Compared, Configure, FromShadow, ShadowCounts, ShadowReady
+from mirrorgate.records import Compared, Configure, FromShadow, Leg, LegContent, ShadowCounts, ShadowReady
 from mirrorgate.shadow.comparing import Comparer
 from mirrorgate.shadow.frames import PREAMBLE, encode, proxy_decoder
 from mirrorgate.shadow.process import ShadowProcess
@@ -24,7 +24,8 @@ class Proxy:
             end.setblocking(False)
         self._decoder = proxy_decoder()
         self.messages: list[FromShadow] = []
-        self.task = self._loop.create_task(ShadowProcess(self._loop, theirs, Comparer(lambda: 1.0)).run())
+        self.process = ShadowProcess(self._loop, theirs, Comparer(lambda: 1.0))
+        self.task = self._loop.create_task(self.process.run())
 
     async def send(self, data: bytes) -> None:
         await self._loop.sock_sendall(self.ours, data)
@@ -80,6 +81,21 @@ async def test_frames_in_tiny_pieces_are_served(serve: Any, new: Any, proxy: Pro
     async with asyncio.timeout(20):
         while not any(isinstance(m, ShadowCounts) and m.judged == 1 and m.held_bytes == 0 for m in proxy.messages):
             await proxy.receive()
+
+
+async def test_contents_give_way_when_the_proxy_does_not_read(proxy: Proxy) -> None:
+    """They are held up to a few MiB, then dropped and counted; results still go out."""
+    content = LegContent(
+        "x", Leg.CANDIDATE, "c", "r", "e", "POST", "/", None, [], "complete", "", 200, [], bytes(256 * 1024), False,
+        0.0, 0.0, 0.0,
+    )  # fmt: skip
+    for _ in range(100):
+        proxy.process._send(content)
+    assert 2 * 1024 * 1024 < proxy.process._outbox.size < 5 * 1024 * 1024
+    proxy.process._send(Compared("last", "c", "same", 1.0, "", b""))
+    counts = await proxy.until(ShadowCounts)
+    assert 70 < counts.contents_dropped < 100
+    assert (await proxy.until(Compared)).id == "last"
 
 
 @pytest.mark.parametrize("wrong", [b"GET / HTTP/1.1\r\n", PREAMBLE + b"\xff\xff\xff\xff", PREAMBLE + b"\0\0\0\1\xc1"])

@@ -231,13 +231,13 @@ def _deviation(spread: float, target: float) -> float:
 def pairs_needed(tally: Tally, margin: float, alpha: float, min_pairs: int = 0) -> int | None:
     """Estimate how many more pairs it takes until non-inferiority is shown; 0 when it is.
 
-    The estimate takes the rest of the traffic to be like the past, with half a difference of either sign added to
-    it, and the best constant bet. `None` when the mean is at the margin or beyond, so that no number will do.
+    The estimate takes the rest of the traffic to be like the past, where half a difference in a hundred pairs is added
+    to little of it, and the best constant bet. `None` when the mean is at the margin or beyond, so that no number will do.
     """
     missing = max(0, min_pairs - tally.count)
     if tally.log_ni >= math.log(1.0 / alpha):
         return missing
-    share = (tally.squares + 0.5) / (tally.count + 1.0)
+    share = max((tally.squares + 0.5) / (tally.count + 100.0), tally.squares / max(1, tally.count))
     mean = tally.total / (tally.count + 1.0)
     worse, better = max(0.0, (share + mean) / 2.0), max(0.0, (share - mean) / 2.0)
     none = max(0.0, 1.0 - worse - better)

@@ -16,7 +16,7 @@ import msgspec
 from .ledger import LEGS, Ledger
 from .ledger_book import newest_of, verdict_of
 from .sketches import Quantiles, quantiles_of
-from .verdict import Decision, Standing
+from .verdict import Decision, Standing, Verdict
 from .worst_pairs import WorstPair, WorstPairs
 
 __all__ = ["VERDICT_SCHEMA", "CoverageView", "VerdictDocument", "document_of"]
@@ -94,7 +94,7 @@ def document_of(ledgers: Sequence[Ledger]) -> VerdictDocument:
         promote=int(verdict.decision is Decision.PROMOTE),
         hold=int(verdict.decision is Decision.HOLD),
         reject=int(verdict.decision is Decision.REJECT),
-        reason=verdict.reason,
+        reason=_reason(verdict, ledgers),
         guardrail=verdict.guardrail,
         pairs=verdict.pairs,
         pairs_needed=verdict.pairs_needed,
@@ -127,6 +127,14 @@ def document_of(ledgers: Sequence[Ledger]) -> VerdictDocument:
         scorer_failures=_added(ledger.scorer_failures for ledger in ledgers),
         worst=WorstPairs(pair for ledger in ledgers for pair in ledger.worst.all()).shown(),
     )
+
+
+def _reason(verdict: Verdict, ledgers: Sequence[Ledger]) -> str:
+    windows = sum(ledger.windows for ledger in ledgers)
+    if verdict.pairs or not windows:
+        return verdict.reason
+    seconds = ledgers[0].basis.policy.conversation_seconds
+    return f"{windows} conversations are open; each counts once, {seconds:g} s after its first turn"
 
 
 def _quantiles(ledgers: Sequence[Ledger], leg: str) -> dict[str, Quantiles]:

@@ -202,7 +202,8 @@ class Dataplane:
         if pool is None:
             return True
         gauges = pool.cluster.gauges
-        return not gauges.pending and 2 * gauges.active < gauges.limits.parallel
+        # Over HTTP/1.1 each request takes a connection, so that either limit is reached first.
+        return not gauges.pending and 2 * gauges.active < min(gauges.limits.parallel, gauges.limits.connections)
 
     @property
     def storing(self) -> int:

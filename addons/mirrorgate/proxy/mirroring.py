@@ -214,7 +214,7 @@ class Mirroring:
         return ExchangeStarted(
             id=facts.id,
             started=facts.started,
-            method=facts.method,
+            method=carrier.flow.request.method,
             path=plan.path.decode("latin-1"),
             host=facts.authority,
             route=facts.route,

@@ -27,7 +27,7 @@ def text_of(readings: Sequence[Reading]) -> str:
 def _lines(reading: Reading) -> Iterator[str]:
     pair, numbers, comparison = reading.pair, reading.numbers, reading.comparison
     yield f"# Mirrorgate: primary and {pair.leg or 'candidate'}"
-    if numbers is not None and pair.leg != "control":
+    if numbers is not None and numbers.outcome and pair.leg != "control":
         yield f"summary: {_one_line(numbers.summary)}"
         yield f"outcome: {_one_line(numbers.outcome)}"
     elif comparison is not None:

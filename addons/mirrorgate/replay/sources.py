@@ -48,11 +48,16 @@ def kind_of(path: Path) -> Kind:
         if not files_of([path]):
             raise ValueError(f"{path} is a folder without a journal's files (exchanges*.jsonl)")
         return Kind.JOURNAL
-    try:
-        with path.open("rb") as raw:
-            head = _inflated(raw).read(_HEAD)
-    except (EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+    head = b""
+    with path.open("rb") as raw:
+        stream = _inflated(raw)
+        try:
+            while len(head) < _HEAD and (piece := stream.read1(_HEAD)):
+                head += piece
+        except (EOFError, zlib.error) as error:
+            # A compressed file that is cut off may begin well.
+            if not head:
+                raise ValueError(f"{path} is damaged: {error}") from error
     if not head:
         return Kind.EMPTY
     for pattern, kind in ((_FLOW, Kind.FLOWS), (_GOR, Kind.GOREPLAY), (_JOURNAL, Kind.JOURNAL), (_HAR, Kind.HAR)):
@@ -111,13 +116,9 @@ class Reading:
             yield from readers[kind](_inflated(raw))
 
 
-def _inflated(raw: BinaryIO) -> BinaryIO:
+def _inflated(raw: io.BufferedReader) -> io.BufferedReader:
     """Read through gzip where the content is gzip."""
-    assert isinstance(raw, io.BufferedReader)
-    if raw.peek(2)[:2] == b"\x1f\x8b":
-        inflated: BinaryIO = io.BufferedReader(gzip.GzipFile(fileobj=raw))
-        return inflated
-    return raw
+    return io.BufferedReader(gzip.GzipFile(fileobj=raw)) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
 
 
 def _size(path: Path) -> int:

@@ -1,13 +1,14 @@
-"""What has to be said with every report: what was read and left out, and what the verdict does not say."""
+"""What has to be said with every report: what is compared, what was read, and what the verdict does not say."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from .report import Reading
 from .wording import count
 
-__all__ = ["READER_FACTS", "reading_facts"]
+__all__ = ["READER_FACTS", "reading_facts", "subject_words"]
 
 READER_FACTS: Final = (
     "PROMOTE says that the candidate is worse by less than the margin in every guardrail that decides; REJECT that it "
@@ -20,6 +21,20 @@ READER_FACTS: Final = (
     "Without a scorer and without equivalence mode nothing here says that the answers are as good: PROMOTE then means "
     "that the candidate is operationally safe.",
 )
+
+
+def subject_words(subject: Mapping[str, Any]) -> str:
+    """Return what is compared as it is declared: `InferencePool default/a → Service default/b`, empty when unknown."""
+    primary, candidate = subject.get("primary"), _side(subject.get("candidate"))
+    sides = [_side(each) for each in primary] if isinstance(primary, list) else []
+    known = ", ".join(side for side in sides if side)
+    return f"{known} → {candidate}" if known and candidate else known or candidate
+
+
+def _side(side: object) -> str:
+    if not isinstance(side, dict):
+        return ""
+    return " ".join(side[name] for name in ("ref", "model") if isinstance(side.get(name), str))
 
 
 def reading_facts(reading: Reading) -> list[str]:

@@ -14,7 +14,7 @@ from importlib.resources import files
 import msgspec
 from plotly.offline import get_plotlyjs
 
-from .facts import READER_FACTS, reading_facts
+from .facts import READER_FACTS, reading_facts, subject_words
 from .markup import Content, Markup, tag
 from .pairs_section import worst_section
 from .report import Reading, Report, ShadowReport
@@ -89,7 +89,7 @@ def _shadows(report: Report) -> Iterable[Markup]:
     for index, shadow in enumerate(report.shadows):
         yield tag(
             "article",
-            tag("h2", shadow.cluster),
+            tag("h2", shadow.cluster, tag("small", subject_words(shadow.document.subject))),
             shadow_sections(shadow, index),
             worst_section(shadow),
             _earlier(shadow),

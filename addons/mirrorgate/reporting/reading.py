@@ -125,8 +125,10 @@ class Reader:
             return
         if isinstance(step, Observed) and self._selection.covers(step.at):
             self._tally(cluster, self._declared[step.ledger]).judge(step.losses)
-        together = [each for each in self._book.ledgers.values() if each.identity == ledger.identity]
-        self._courses.setdefault(ledger.identity, Course()).after_step(together)
+        course = self._courses.get(ledger.identity)
+        if course is None:
+            course = self._courses[ledger.identity] = Course()
+        course.after_step([each for each in self._book.ledgers.values() if each.identity == ledger.identity])
 
     def _take_record(self, record: Record) -> None:
         entry = entry_of(record)
@@ -145,7 +147,10 @@ class Reader:
         key = (cluster, identity)
         if key not in self._tallies and len(self._tallies) >= _MOST_SUBJECTS:
             key = ("", "")
-        return self._tallies.setdefault(key, PairTally())
+        found = self._tallies.get(key)
+        if found is None:
+            found = self._tallies[key] = PairTally()
+        return found
 
     def _damage(self, damaged: Damaged) -> None:
         self._damaged += 1

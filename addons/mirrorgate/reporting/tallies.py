@@ -134,7 +134,10 @@ class PairTally:
         key = (f"{entry.route}/{entry.rule}", model)
         if key not in self.groups and len(self.groups) >= _MOST_GROUPS:
             key = ("other", "other")
-        return self.groups.setdefault(key, GroupTally())
+        found = self.groups.get(key)
+        if found is None:
+            found = self.groups[key] = GroupTally()
+        return found
 
 
 def _bin(similarity: float) -> int:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..comparison.verdict import Decision, Standing
 from ..comparison.worst_pairs import PairSide, Spans, WorstPair
-from .facts import reading_facts
+from .facts import reading_facts, subject_words
 from .report import Report, ShadowReport
 from .variety import varied
 from .wording import count, odds, percent, period, points, safe, seconds, state
@@ -73,6 +73,7 @@ def _facts(shadow: ShadowReport) -> RenderableType:
             "compared",
             f"{percent(document.coverage.share)} of what was mirrored" + (f"; dropped: {drops}" if drops else ""),
         ),
+        ("subject", subject_words(document.subject) or "–"),
         ("primary", _models(shadow, "primary")),
         ("candidate", _models(shadow, "candidate")),
         (

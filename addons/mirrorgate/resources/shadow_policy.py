@@ -174,6 +174,8 @@ class ShadowPolicySpec(CheckedShape):
     alpha_reject: _Probability = 0.05
     """The chance that we accept of rejecting a candidate that is not."""
     min_pairs: int = Field(default=200, ge=1)
+    conversation_window: Duration = 60.0
+    """How long the turns of a conversation are gathered into one observation; 0s counts each by itself."""
     slo: Slo | None = None
     ignore: Ignore = Ignore()
     journal: Journal = Journal()

@@ -62,6 +62,7 @@ def judging_of(mirror: str, spec: bytes, subject: bytes) -> Judging:
         alpha_promote=policy.alpha_promote,
         alpha_reject=policy.alpha_reject,
         min_pairs=policy.min_pairs,
+        conversation_seconds=policy.conversation_window,
         quality=policy.mode == "equivalence" or bool(scorers),
     )
     basis = Basis(mirror, policy.mode, verdict, _object(subject), _rules(policy, spec, slo, scorers))

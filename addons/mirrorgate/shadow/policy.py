@@ -94,12 +94,13 @@ class Policy(msgspec.Struct, frozen=True):
     alpha_promote: float = 0.01
     alpha_reject: float = 0.05
     min_pairs: int = 200
+    conversation_window: float = 60.0
     slo: Slo | None = None
     ignore: Ignore = Ignore()
     journal: Journal = Journal()
 
 
-_DURATIONS: Final = frozenset({"interval", "ttft", "itl", "e2e"})
+_DURATIONS: Final = frozenset({"conversation_window", "interval", "ttft", "itl", "e2e"})
 _DURATION_PART: Final = re.compile(r"(\d{1,5})(h|ms|m|s)")
 _DURATION: Final = re.compile(r"(\d{1,5}(h|ms|m|s)){1,4}")
 """As the Gateway API writes it (GEP-2257)."""

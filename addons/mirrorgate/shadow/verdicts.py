@@ -40,8 +40,9 @@ _MOST_CLUSTERS: Final = 256
 """Candidates whose evidence is held; the one without news for longest gives way."""
 _EVERY: Final = 1.0
 """Seconds between two reports on a cluster whose decision has not changed, and between two checkpoints."""
-_LATEST_ARRIVAL: Final = 30.0
-"""Seconds that a request may wait in the proxy before it is handed off; conversations are closed that much later."""
+_LATEST_ARRIVAL: Final = 5.0
+"""Seconds that a request may wait in the proxy before it is handed off: while nothing arrives, conversations are closed
+that much later."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,9 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("mirrorgate_shadow_exchanges", "", "Exchanges that the shadow process has and has not judged."),
         _gauge("mirrorgate_shadow_held_bytes", "", "Bytes of bodies and answers that it holds."),
         _counter("mirrorgate_shadow_judge_errors_total", "", "Pairs that could not be judged because of a bug.", _SCRAPE),
+        _counter("mirrorgate_shadow_contents_dropped_total", "",
+                 "Answers of candidates and controls that mitmweb could not be shown, because the proxy was too slow to "
+                 "take them.", _SCRAPE),
         _counter("mirrorgate_journal_records_total", "result",
                  "Journal records since the shadow process started: `written`, or `lost` to a disk.", _SCRAPE),
     ),

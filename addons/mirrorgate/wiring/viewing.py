@@ -18,6 +18,9 @@ from ..resources.shadow_policy import ShadowPolicySpec
 __all__ = ["Viewing"]
 
 
+_COLUMNS = ("icon", "method", "path", "comment", "status", "size", "time", "timestamp")
+
+
 class Viewing:
     """Made once, when mitmproxy runs."""
 
@@ -29,6 +32,7 @@ class Viewing:
         """`None` in mitmdump, which has no view."""
         if self.web is not None:
             addons.add(self.web)
+            _show_comments()
         addons.add(Commands(plane, pause, self.web))
         self._undo = take_client_replay(Replays(plane).replay)
 
@@ -51,3 +55,9 @@ class Viewing:
             ),
             None,
         )
+
+
+def _show_comments() -> None:
+    """Give mitmweb's list the column in which verdicts and reasons stand, unless the columns were chosen."""
+    if "web_columns" in ctx.options and not ctx.options.has_changed("web_columns"):
+        ctx.options.update(web_columns=list(_COLUMNS))

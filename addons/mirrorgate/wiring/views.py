@@ -106,6 +106,7 @@ class Views:
             yield Sample("mirrorgate_shadow_exchanges", counts.exchanges)
             yield Sample("mirrorgate_shadow_held_bytes", counts.held_bytes)
             yield Sample("mirrorgate_shadow_judge_errors_total", counts.failed)
+            yield Sample("mirrorgate_shadow_contents_dropped_total", counts.contents_dropped)
             yield Sample("mirrorgate_journal_records_total", counts.journal_written, {"result": "written"})
             yield Sample("mirrorgate_journal_records_total", counts.journal_lost, {"result": "lost"})
         mirroring = self._plane.mirroring

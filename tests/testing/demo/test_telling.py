@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from mirrorgate.testing.demo.gateway import Comparison
-from mirrorgate.testing.demo.telling import Teller, comparison_table, console_for
+from mirrorgate.testing.demo.telling import Teller, comparison_table, console_for, drawing
 
 
 def leg(
@@ -55,3 +55,13 @@ def test_lines_keep_to_the_width_and_carry_no_markup() -> None:
     lines = file.getvalue().splitlines()
     assert lines[0].strip() == "[bold]" + "x" * 93 + "…"
     assert max(map(len, lines)) <= 116
+
+
+def test_a_drawing_fetches_nothing() -> None:
+    """The README's picture is complete by itself."""
+    console = console_for(io.StringIO(), record=True)
+    Teller(console).check("done")
+    drawn = drawing(console, "title")
+    assert "done" in drawn
+    assert "font-face" not in drawn
+    assert "url(http" not in drawn

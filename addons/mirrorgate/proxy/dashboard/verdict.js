@@ -94,7 +94,7 @@ function guardrails(shadow) {
     intervalDrawing(standing), points(standing.margin),
     make("span", {}, evidence("within", standing.log_ni, shadow.promote_at, "good"), evidence("worse", standing.log_rej, shadow.reject_at, "bad")),
   ]);
-  const target = make("table", {});
+  const target = make("table", { kind: "guardrails" });
   table(target, [["guardrail", "name"], ["state"], ["difference", "n"], ["better ← 0 → worse"], ["margin", "n"], ["evidence"]], rows,
     "No guardrail is declared.");
   return make("div", { kind: "scroll" }, target);
@@ -172,20 +172,26 @@ function worstPairs(shadow) {
   return remembered(`worst ${shadow.cluster}`, make("details", {}, make("summary", { text: `Worst pairs (${pairs.length})` }), ...ordered.map(worstPair)));
 }
 
-function drawShadow(shadow) {
+function subject(compared) {
+  const named = (one) => (one && typeof one === "object" ? [one.ref, one.model].filter((name) => typeof name === "string").join(" ") : "");
+  const primary = list(compared.primary).map(named).filter(Boolean).join(", ");
+  const candidate = named(compared.candidate);
+  return primary && candidate ? `${primary} → ${candidate}` : primary || candidate;
+}
+
+function drawShadow(shadow, _, all) {
   const word = WORDS.includes(shadow.verdict) ? shadow.verdict : "HOLD";
-  const models = [shadow.subject && shadow.subject.primary, shadow.subject && shadow.subject.candidate]
-    .map((one) => (one && typeof one === "object" ? one.model || one.ref : one)).filter((name) => typeof name === "string");
+  const title = make("header", {}, make("span", { text: word, kind: `tag ${{ PROMOTE: "good", HOLD: "warn", REJECT: "bad" }[word]}` }),
+    make("h3", { text: shadow.cluster }), make("span", { kind: "muted", text: subject(shadow.subject || {}) }));
+  const reason = all.length > 1 ? make("p", { kind: "reason", text: shadow.reason }) : null;
+  if (!Array.isArray(shadow.standings)) return make("div", { kind: "card" }, title, reason);
   const explained = remembered(`how ${shadow.cluster}`, make("details", {}, make("summary", { text: "How to read this" }), make("p", { kind: "explain",
     text: "Each guardrail is a loss of 1 or 0 for every answer; what counts is the candidate's minus the primary's over the same requests. "
       + "The dot is the mean so far, the line an interval that holds the true mean at all times at once, the shaded side is worse than the margin. "
       + "Evidence is the gain of a bet against the opposite: at 100 : 1 the chance to be fooled is 1 in 100. "
       + "In conversations the candidate answers the primary's history, so the verdict is about turns." })));
-  return make("div", { kind: "card" },
-    make("header", {}, make("span", { text: word, kind: `tag ${{ PROMOTE: "good", HOLD: "warn", REJECT: "bad" }[word]}` }),
-      make("h3", { text: shadow.cluster }), make("span", { kind: "muted", text: models.join(" → ") })),
-    make("p", { kind: "reason", text: shadow.reason }), make("p", { kind: "explain", text: MEANINGS[word] }), facts(shadow), guardrails(shadow),
-    make("div", { kind: "two" }, latencies(shadow), outcomes(shadow)), explained, worstPairs(shadow));
+  return make("div", { kind: "card" }, title, reason, make("p", { kind: "explain", text: MEANINGS[word] }), facts(shadow), guardrails(shadow),
+    make("div", { kind: "uneven" }, latencies(shadow), outcomes(shadow)), explained, worstPairs(shadow));
 }
 
 let drawnVerdict = "";

@@ -141,7 +141,9 @@ class Api:
         bounds = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=timeout or _REQUEST_SECONDS)
         try:
             # Refreshes a service account's token, which the kubelet replaces in its file, and those of plugins.
-            await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+            token = await self._client.configuration.get_api_key_with_prefix("BearerToken")
+            if token:
+                headers["Authorization"] = token
             response: aiohttp.ClientResponse = await self._client.rest_client.request(
                 method,
                 self._client.configuration.host + path,

@@ -85,7 +85,8 @@ class StatusWriter:
     async def settle(self) -> bool:
         """Write everything that differs. Whether all of it could be written."""
         complete = True
-        for task in self._tasks():
+        # In a thread: merging thousands of statuses takes longer than a token may wait.
+        for task in await asyncio.to_thread(list, self._tasks()):
             if not self._leads():
                 return True  # the next leader goes on
             try:

@@ -22,7 +22,7 @@ from .gateway import RunningGateway, running_gateway
 from .manifests import Manifests
 from .mirroring import mirroring
 from .model_servers import Fleet, Models, Role, fleet
-from .telling import Teller, console_for
+from .telling import Teller, console_for, drawing
 from .watching import watching
 
 __all__ = ["main"]
@@ -42,10 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=str(Models.FAKE),
         help="fake: a fake vLLM (default); smollm2: SmolLM2-135M on llama.cpp, a download of 130 MB the first time",
     )
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw what --once prints, for the README")
     parsed = parser.parse_args(arguments)
-    teller = Teller(console_for())
+    once = parsed.once or parsed.svg is not None
+    teller = Teller(console_for(record=parsed.svg is not None))
     try:
-        asyncio.run(_demo(teller, Models(parsed.model), stay=teller.console.is_terminal and not parsed.once))
+        asyncio.run(_demo(teller, Models(parsed.model), stay=teller.console.is_terminal and not once))
+        if parsed.svg is not None:
+            parsed.svg.write_text(drawing(teller.console, "scripts/demo"), encoding="utf-8")
     except asyncio.CancelledError:
         teller.console.print("\n  interrupted; everything that was started has ended", style="dim")
         return INTERRUPTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,16 +15,17 @@ from rich.text import Text
 
 from .gateway import Comparison
 
-__all__ = ["Teller", "comparison_table", "console_for"]
+__all__ = ["Teller", "comparison_table", "console_for", "drawing"]
 
 _WIDTH = 116
 _INDENT = "  "
+_FONTS = re.compile(r"@font-face\s*\{[^}]*\}\s*")
 _STYLES = {"same": "green", "similar": "yellow", "different": "red"}
 
 
-def console_for(file: Any = None) -> Console:
+def console_for(file: Any = None, *, record: bool = False) -> Console:
     """Return a console that is no wider than reads well; without a terminal it does not fold at 80 columns."""
-    console = Console(file=file, highlight=False)
+    console = Console(file=file, highlight=False, record=record)
     if not console.is_terminal or console.width > _WIDTH:
         console.width = _WIDTH
     return console
@@ -78,6 +80,11 @@ class Teller:
         for line in text.wrap(self.console, self.width):
             line.rstrip()
             self.console.print(Text(_INDENT) + line)
+
+
+def drawing(console: Console, title: str) -> str:
+    """Return what a recording console has printed as an SVG that fetches nothing."""
+    return _FONTS.sub("", console.export_svg(title=title))
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:

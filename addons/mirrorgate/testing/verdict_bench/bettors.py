@@ -68,4 +68,5 @@ class Bettors:
         """Do what `bets._growth_optimal` does; without a gain the formula below comes to no bet by itself."""
         gain = np.maximum(0.0, gain)
         bets: Floats = 2.0 * gain / (share + np.sqrt(share * share + 4.0 * gain * gain * (1.0 - share)))
-        return np.minimum(self._ni_highest, bets, out=bets)
+        np.minimum(self._ni_highest, bets, out=bets)
+        return bets

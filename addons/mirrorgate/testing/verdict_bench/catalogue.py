@@ -44,9 +44,13 @@ class Scale:
     real_requests: int
     speed_seconds: float
 
+    def asking(self, requests: int) -> Scale:
+        """Return the same with so many requests of each server, fake or real."""
+        return replace(self, requests=requests, real_requests=requests)
+
 
 FULL = Scale(5000, 6000, 20000, 10000, 300, 3000, 25, 10000, 200, 3000, 2000, 150, 10.0)
-SMOKE = Scale(60, 400, 200, 300, 5, 60, 2, 600, 4, 200, 150, 2, 0.2)
+SMOKE = Scale(40, 250, 200, 250, 2, 30, 1, 250, 2, 120, 100, 2, 0.1)
 
 _SLOWEST = 1.5
 """Seconds that the fixed thresholds allow the 99th percentile; production's own is at 1.2."""

@@ -126,14 +126,24 @@ def _regimes(rng: np.random.Generator, runs: int, pair: int) -> Floats:
     return _losses(_RATES, _RATES + worse)(rng, runs, pair)
 
 
+def _outages(rng: np.random.Generator, runs: int, pair: int) -> Floats:
+    """Draw from two sides that are each down for 20 pairs on end, one time in a hundred."""
+    down = np.random.default_rng([pair // 20]).random((2, runs, 1)) < 0.01
+    differences = _losses(_RATES, _RATES)(rng, runs, pair)
+    errors = list(_BASE).index(GuardrailName.ERRORS)
+    differences[:, errors] = down[1, :, 0].astype(float) - down[0, :, 0]
+    return differences
+
+
 AA_TRAFFIC = (
     Traffic("A/A: both arms alike", _MARGINS, _losses(_RATES, _RATES)),
     Traffic("A/A: rates drift together", _MARGINS, _drifting),
     Traffic("A/A: two thirds of the losses are the prompt's", _MARGINS, _shared),
+    Traffic("outside the promise: outages of 20 pairs on either side", _MARGINS, _outages),
     Traffic("at every margin half of the time", _MARGINS, _regimes),
     Traffic("at every margin at once", _MARGINS, _losses(_RATES, _RATES + np.array(_MARGINS)), beyond=True),
 )
-"""Traffic of eleven guardrails, all of which decide; none of these candidates may be rejected."""
+"""Traffic of eleven guardrails, all of which decide; none of these candidates may be rejected, save for the fourth."""
 
 
 def _at_margin(name: str, primary: float) -> Traffic:

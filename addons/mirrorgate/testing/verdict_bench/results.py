@@ -132,4 +132,5 @@ def load(path: Path) -> Results:
 
 def save(results: Results, path: Path) -> None:
     """Write results."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""Write the CustomResourceDefinition of ShadowPolicy from the model that reads it: `python scripts/crds.py`.
+
+A test keeps the file equal to what this script writes.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from mirrorgate.resources import reference, route_filter, shadow_policy
+from mirrorgate.resources.scalars import format_duration
+
+Schema = dict[str, Any]
+
+TARGET = Path(__file__).resolve().parents[1] / "config" / "kubernetes" / "crds" / "shadowpolicies.yaml"
+
+_DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+_DROPPED = frozenset(("title", "additionalProperties", "description"))
+_RULES: dict[str, list[tuple[str, str]]] = {
+    "_AttachedSpec": [
+        (
+            "self.targetRefs.all(r, r.group == 'gateway.networking.k8s.io' && r.kind == 'HTTPRoute')",
+            "this policy can only target an HTTPRoute of gateway.networking.k8s.io",
+        )
+    ],
+    "Candidate": [
+        (f"!has(self.{name}) || duration(self.{name}) > duration('0s')", f"{name} must be more than 0s")
+        for name in ("timeout", "connectTimeout", "idleTimeout")
+    ],
+    "Sampling": [
+        ("self.by != 'Header' || has(self.header)", "header must be specified when by is 'Header'"),
+        ("self.by == 'Header' || !has(self.header)", "by must be 'Header' when header is set"),
+    ],
+    "Scorer": [("has(self.url) != has(self.entryPoint)", "exactly one of url and entryPoint must be specified")],
+}
+"""The `faults` of each shape, as the API server checks them (CEL)."""
+_COLUMNS = (
+    ("Mode", ".spec.mode", "string"),
+    ("Route", ".spec.targetRefs[0].name", "string"),
+    ("Accepted", '.status.ancestors[0].conditions[?(@.type=="Accepted")].status', "string"),
+    ("Age", ".metadata.creationTimestamp", "date"),
+)
+
+
+def shadow_policy_crd() -> Schema:
+    """Return the definition."""
+    document = shadow_policy.ShadowPolicy.model_json_schema(by_alias=True)
+    spec = _Structural(document["$defs"]).of(document["properties"]["spec"])
+    columns = [{"name": name, "jsonPath": path, "type": kind} for name, path, kind in _COLUMNS]
+    version = {
+        "name": "v1alpha1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": columns,
+        "schema": {
+            "openAPIV3Schema": {
+                "description": "How the mirrors of an HTTPRoute are asked, compared and judged.",
+                "type": "object",
+                "required": ["spec"],
+                "properties": {
+                    "apiVersion": {"type": "string"},
+                    "kind": {"type": "string"},
+                    "metadata": {"type": "object"},
+                    "spec": spec,
+                    "status": _status(),
+                },
+            }
+        },
+    }
+    names = {
+        "kind": "ShadowPolicy",
+        "listKind": "ShadowPolicyList",
+        "plural": "shadowpolicies",
+        "singular": "shadowpolicy",
+        "shortNames": ["shp"],
+        "categories": ["gateway-api"],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "shadowpolicies.mirrorgate.dev",
+            "labels": {"gateway.networking.k8s.io/policy": "Direct"},
+        },
+        "spec": {"group": "mirrorgate.dev", "names": names, "scope": "Namespaced", "versions": [version]},
+    }
+
+
+class _Structural:
+    """Turns a JSON schema of pydantic into a structural one: no references, no nulls, durations as they are typed."""
+
+    def __init__(self, definitions: dict[str, Schema]) -> None:
+        self._definitions = definitions
+        self._descriptions = _descriptions()
+
+    def of(self, schema: Schema, name: str = "") -> Schema:
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            return self.of(self._definitions[name], name)
+        if "anyOf" in schema:
+            [given] = [option for option in schema["anyOf"] if option.get("type") != "null"]
+            return self.of(given)
+        if "ge" in schema:
+            # `Duration` has no JSON schema of its own: seconds for us, text for the API.
+            found: Schema = {"type": "string", "pattern": _DURATION, "maxLength": 28}
+            return found | ({"default": format_duration(schema["default"])} if schema.get("default") else {})
+        result = {key: value for key, value in schema.items() if key not in _DROPPED}
+        for end, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+            if end in result:
+                result |= {bound: result[end], end: True}  # OpenAPI 3.0 has a flag where JSON Schema has a number
+        if isinstance(result.get("default"), dict | list) or result.get("default", "") is None:
+            del result["default"]  # what is empty anyway, or is filled in by the parts' own defaults
+        if "items" in result:
+            result["items"] = self.of(schema["items"])
+        if "properties" in result:
+            described = self._descriptions.get(name, {})
+            result["properties"] = {
+                key: self._property(value, described.get(key, "")) for key, value in schema["properties"].items()
+            }
+            if described.get(""):
+                result["description"] = described[""]
+        if name in _RULES:
+            result["x-kubernetes-validations"] = [{"rule": rule, "message": text} for rule, text in _RULES[name]]
+        return result
+
+    def _property(self, schema: Schema, description: str) -> Schema:
+        result = self.of(schema)
+        if schema.get("items", {}).get("$ref", "").endswith("/Guardrail"):
+            result |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+        return ({"description": description} if description else {}) | result
+
+
+def _descriptions() -> dict[str, dict[str, str]]:
+    """Return the docstrings of every shape's fields by their name in manifests, and its own under the empty name."""
+    found: dict[str, dict[str, str]] = {}
+    for module in (shadow_policy, route_filter, reference):
+        for statement in ast.parse(inspect.getsource(module)).body:
+            if not isinstance(statement, ast.ClassDef):
+                continue
+            shape = getattr(module, statement.name)
+            if not (inspect.isclass(shape) and issubclass(shape, BaseModel)):
+                continue
+            texts = found.setdefault(statement.name, {"": ast.get_docstring(statement) or ""})
+            for field, after in zip(statement.body, statement.body[1:], strict=False):
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and _is_text(after):
+                    info = shape.model_fields.get(field.target.id)
+                    if info is not None:
+                        texts[info.alias or field.target.id] = inspect.cleandoc(after.value.value)  # type: ignore[attr-defined]
+    found["_AttachedSpec"] = found["ShadowPolicySpec"]
+    return found
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+def _status() -> Schema:
+    """Return `PolicyStatus` of the Gateway API."""
+    text = {"type": "string"}
+    condition = {
+        "type": "object",
+        "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+        "properties": {
+            "lastTransitionTime": {"type": "string", "format": "date-time"},
+            "message": {"type": "string", "maxLength": 32768},
+            "observedGeneration": {"type": "integer", "format": "int64", "minimum": 0},
+            "reason": {"type": "string", "minLength": 1, "maxLength": 1024},
+            "status": {"type": "string", "enum": ["True", "False", "Unknown"]},
+            "type": {"type": "string", "maxLength": 316},
+        },
+    }
+    reference_schema = {
+        "type": "object",
+        "required": ["name"],
+        "properties": {
+            **{key: text for key in ("group", "kind", "name", "namespace", "sectionName")},
+            "port": {"type": "integer", "format": "int32"},
+        },
+    }
+    ancestor = {
+        "type": "object",
+        "required": ["ancestorRef", "controllerName"],
+        "properties": {
+            "ancestorRef": reference_schema,
+            "controllerName": text,
+            "conditions": {
+                "type": "array",
+                "maxItems": 8,
+                "items": condition,
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+            },
+        },
+    }
+    return {
+        "type": "object",
+        "properties": {"ancestors": {"type": "array", "maxItems": 16, "items": ancestor}},
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes every mapping out: no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def rendered() -> str:
+    """Return the file's text."""
+    body = yaml.dump(shadow_policy_crd(), Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    return f"# Written by scripts/crds.py; a test keeps it so.\n{body}"
+
+
+if __name__ == "__main__":
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    TARGET.write_text(rendered(), encoding="utf-8")
+    sys.stdout.write(f"{TARGET}\n")

@@ -1,0 +1,331 @@
+"""Connections to endpoints: reuse, failures to connect, servers that close while they idle, and mitmproxy's hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from typing import Any
+
+import pytest
+from mitmproxy.proxy import server_hooks
+from mitmproxy.test import taddons
+from mitmproxy.utils import asyncio_utils
+
+from mirrorgate.admission.limits import Limits
+from mirrorgate.errors import Refusal
+from mirrorgate.proxy.mitm import Hooks, new_client, stock_mode
+from mirrorgate.proxy.upstream import ClusterPool, ConnectionSettings, Upstream
+from mirrorgate.resources.endpoints import Address
+from mirrorgate.testing.backends import Backend, Conversation, answering, response_bytes
+from mirrorgate.testing.clients import request_bytes
+from mirrorgate.testing.in_loop import until
+
+OK = answering(response_bytes(body=b"ok"))
+
+
+async def test_connections_are_used_again_by_any_client(run: Any) -> None:
+    """The one used last first."""
+    running = await run(OK)
+    for _ in range(3):
+        client = await running.client()
+        await client.request("GET", "/")
+        await client.close()
+    assert len(running.backend.conversations) == 1
+
+
+@pytest.mark.parametrize(("limit", "connections"), [(1, 6), (2, 3), (0, 1)])
+async def test_a_connection_carries_so_many_requests(run: Any, limit: int, connections: int) -> None:
+    """As Envoy's `maxRequestsPerConnection`: no `connection: close` is sent, the gateway just closes."""
+    running = await run(OK, policy=f"circuitBreaker: {{maxRequestsPerConnection: {limit}}}")
+    client = await running.client()
+    for _ in range(6):
+        assert (await client.request("GET", "/")).status == 200
+    assert len(running.backend.conversations) == connections
+    assert running.backend.requests[-1].header("connection") is None
+
+
+@pytest.mark.parametrize("say", [b"", b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"x"])
+async def test_a_server_that_closes_while_idle_is_dialled_again(run: Any, say: bytes) -> None:
+    """Whatever it says before: that is nobody's answer."""
+
+    async def script(talk: Conversation) -> None:
+        await talk.request()
+        await talk.answer(200, b"ok")
+        await go.wait()
+        await talk.say(say)
+
+    go = asyncio.Event()
+    running = await run(script)
+    client = await running.client()
+    assert (await client.request("GET", "/")).status == 200
+    go.set()
+    await until(lambda: running.cluster.connections == 0)
+    assert (await client.request("GET", "/")).status == 200
+    assert len(running.backend.conversations) == 2
+
+
+async def test_a_server_that_accepts_and_closes_is_not_dialled_for_ever(run: Any) -> None:
+    """Nothing could be sent: 503, and the client may try again."""
+
+    async def script(talk: Conversation) -> None:
+        talk.reset()
+
+    running = await run(script)
+    client = await running.client()
+    for _ in range(3):
+        assert (await client.request("GET", "/")).status == 503
+    flags = {done.flag for done in await running.gateway.exchanges(3)}
+    assert flags <= {"UC", "UF"}
+    assert len(running.backend.conversations) == 3
+
+
+class Waits:
+    """Somebody who wants a connection."""
+
+    def __init__(self, port: int) -> None:
+        self.address = Address("127.0.0.1", port)
+        self.client = new_client(("127.0.0.1", 1), ("127.0.0.1", 2), stock_mode(2))
+        self.got: Upstream | None = None
+        self.refusal: Refusal | None = None
+
+    def assigned(self, upstream: Upstream) -> None:
+        """Take the connection as an exchange does."""
+        upstream.begin(self, head=False)  # type: ignore[arg-type]
+        self.got = upstream
+
+    def refused(self, refusal: Refusal) -> None:
+        """Take note."""
+        self.refusal = refusal
+
+    def upstream_failed(self, refusal: Refusal) -> None:
+        """Nothing: the test asks the pool."""
+
+
+@pytest.fixture
+async def pool() -> ClusterPool:
+    """Return a pool without addons."""
+    return ClusterPool("c", Limits(), ConnectionSettings(), Hooks(taddons.context(loadcore=False).master.addons))
+
+
+async def test_a_thousand_connections_that_closed_at_once_nest_nothing(pool: ClusterPool) -> None:
+    """The next request finds them all closing, one after another, and gets a new one."""
+    async with Backend(OK) as backend:
+        waiters = [Waits(backend.port) for _ in range(600)]
+        for waiter in waiters:
+            pool.acquire(waiter)
+        await until(lambda: all(waiter.got for waiter in waiters), 30)
+        for waiter in waiters:
+            assert waiter.got is not None
+            waiter.got._reader.keep_alive = True  # as if each had been answered
+            pool.release(waiter.got)
+        assert len(pool.cluster.ready(f"127.0.0.1:{backend.port}")) == 600
+        for waiter in waiters:
+            assert waiter.got is not None
+            waiter.got.close()  # the loop tells of it later
+        last = Waits(backend.port)
+        pool.acquire(last)
+        await until(lambda: last.got)
+        assert last.refusal is None
+        await until(lambda: pool.cluster.connections == 1)
+        assert pool.cluster.active == 1
+        assert last.got is not None
+        last.got.abort()
+        pool.release(last.got)
+    await until(lambda: pool.cluster.idle)
+
+
+async def test_idle_connections_end(pool: ClusterPool) -> None:
+    """After the idle timeout."""
+    async with Backend(OK) as backend:
+        waiter = Waits(backend.port)
+        pool.acquire(waiter)
+        await until(lambda: waiter.got)
+        assert waiter.got is not None
+        waiter.got._reader.keep_alive = True
+        pool.release(waiter.got)
+        pool.sweep(time.monotonic() + 3000)
+        assert pool.cluster.connections == 1
+        pool.sweep(time.monotonic() + 4000)
+        await until(lambda: pool.cluster.idle)
+
+
+async def test_an_attempt_that_is_cancelled_is_given_back(pool: ClusterPool) -> None:
+    """At the end of the process, with who waits for it."""
+    with socket.socket() as sock, asyncio_utils.set_eager_task_factory():
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        waiter = Waits(sock.getsockname()[1])
+        pool.acquire(waiter)
+        pool.close()
+        await until(lambda: pool.cluster.idle)
+    assert waiter.refusal is Refusal.CONNECT_FAILURE
+
+
+class Slow:
+    """Makes connecting slow, so that it takes too long."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.begun = asyncio.Event()
+
+    async def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        self.begun.set()
+        await self.go.wait()
+
+
+async def test_connecting_takes_no_longer_than_allowed(run: Any) -> None:
+    """503 with Envoy's words; whoever waits for the same connection fails with it."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    sock.listen(0)
+    fillers = []
+    for _ in range(4):  # a queue that is full drops further SYNs
+        filler = socket.socket()
+        filler.setblocking(False)
+        filler.connect_ex(sock.getsockname())
+        fillers.append(filler)
+    try:
+        running = await run(OK, port=sock.getsockname()[1], policy="timeout: {tcp: {connectTimeout: 50ms}}")
+        client = await running.client()
+        answer = await client.request("GET", "/")
+        assert (answer.status, (await running.done()).flag) == (503, "UF")
+        assert answer.body.endswith(b"connection timeout")
+    finally:
+        for filler in fillers:
+            filler.close()
+        sock.close()
+
+
+class Notes:
+    """Notes mitmproxy's server hooks."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, bool, bool]] = []
+
+        for name in ("server_connect", "server_connected", "server_connect_error", "server_disconnected"):
+            setattr(self, name, self._noting(name))
+
+    def _noting(self, name: str) -> Any:
+        def note(data: server_hooks.ServerConnectionHookData) -> None:
+            self.seen.append((name, data.server.connected, data.server.error is not None))
+            assert data.client.peername
+
+        return note
+
+
+async def test_addons_hear_of_server_connections(run: Any) -> None:
+    """In mitmproxy's order, with the state that it shows."""
+    notes = Notes()
+    running = await run(OK, notes)
+    client = await running.client()
+    await client.request("GET", "/")
+    running.gateway.plane.pools["httproute/default/route/rule/0"].close()
+    await until(lambda: running.cluster.idle)
+    assert notes.seen == [
+        ("server_connect", False, False),
+        ("server_connected", True, False),
+        ("server_disconnected", False, False),
+    ]
+
+
+async def test_addons_hear_of_failures(run: Any) -> None:
+    """Of a connection that was refused."""
+    notes = Notes()
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        running = await run(OK, notes, port=sock.getsockname()[1])
+        await (await running.client()).request("GET", "/")
+    assert notes.seen == [("server_connect", False, False), ("server_connect_error", False, True)]
+
+
+@pytest.mark.parametrize("hook", ["server_connect", "server_connected"])
+async def test_an_addon_refuses_a_connection(run: Any, hook: str) -> None:
+    """By its error, before or after it is made."""
+
+    class Refuses:
+        pass
+
+    def refuse(data: server_hooks.ServerConnectionHookData) -> None:
+        data.server.error = "not there"
+
+    addon = Refuses()
+    setattr(addon, hook, refuse)
+    running = await run(OK, addon)
+    answer = await (await running.client()).request("GET", "/")
+    assert answer.status == 503
+    assert (await running.done()).flag == "UF"
+    await until(lambda: running.cluster.idle)
+
+
+async def test_an_addon_sends_a_connection_elsewhere(run: Any) -> None:
+    """By its address, as in mitmproxy."""
+    async with Backend(answering(response_bytes(body=b"elsewhere"))) as other:
+
+        class Elsewhere:
+            def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+                data.server.address = ("127.0.0.1", other.port)
+
+        running = await run(OK, Elsewhere())
+        assert (await (await running.client()).request("GET", "/")).body == b"elsewhere"
+
+
+async def test_a_client_leaves_while_it_is_connected_for(run: Any) -> None:
+    """The connection that comes is kept for the next."""
+    slow = Slow()
+    running = await run(OK, slow)
+    client = await running.client()
+    await client.send(request_bytes("GET", "/"))
+    await slow.begun.wait()
+    client.abort()
+    await running.done()
+    slow.go.set()
+    await until(lambda: len(running.cluster.ready(f"127.0.0.1:{running.backend.port}")) == 1)
+    again = await running.client()
+    assert (await again.request("GET", "/")).status == 200
+    assert len(running.backend.conversations) == 1
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+async def test_hooks_of_a_connections_end_are_awaited(run: Any, slowly: bool) -> None:
+    """Without holding anything up."""
+    seen: list[str] = []
+
+    class Look:
+        async def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+            await asyncio.sleep(0.01 if slowly else 0)
+            seen.append("disconnected")
+
+    running = await run(answering(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok"), Look())
+    client = await running.client()
+    for _ in range(2):
+        assert (await client.request("GET", "/")).status == 200
+    await until(lambda: len(seen) == 2)
+    assert len(running.backend.conversations) == 2
+
+
+async def test_a_slow_upstream_stops_the_clients_upload(run: Any) -> None:
+    """The gateway holds a bounded part of it."""
+    go = asyncio.Event()
+
+    async def script(talk: Conversation) -> None:
+        talk.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await go.wait()
+        talk.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await talk.request()
+        await talk.answer(200, b"all")
+        await talk.gone()
+
+    running = await run(script)
+    client = await running.client(timeout=30)
+    size = 30_000_000
+    sending = asyncio.ensure_future(client.send(request_bytes("POST", "/", [("content-length", str(size))]), b"x" * size))
+    await until(lambda: running.gateway.plane.connections)
+    [found] = running.gateway.plane.connections
+    await until(lambda: "body" in found._paused and found.carrier.upstream is not None, 30)
+    assert found.carrier.inbound.buffered < 1_000_000
+    assert found.carrier.upstream._transport.get_write_buffer_size() < 2_000_000
+    go.set()
+    assert (await client.answer()).body == b"all"
+    await sending
+    assert (await running.done()).bytes_received == size
