@@ -169,6 +169,10 @@ async def test_replays_go_the_gateways_way_and_are_never_mirrored(stage: Stage, 
     await web.command("mirrorgate.replay", f"@{candidate['id']}")
     flows = await web.until(lambda flows: sum(f["is_replay"] == "request" and "response" in f for f in flows) == 2)
     to_candidate, to_primary = [flow for flow in flows if flow["is_replay"]]
+    assert [flow["comment"] for flow in (to_candidate, to_primary)] == [
+        "sent again to the candidate",
+        "sent again to the primary",
+    ]
     assert to_candidate["server_conn"]["address"][1] == stage.candidate.port
     assert to_primary["server_conn"]["address"][1] == stage.primary.port
     for flow, words in ((to_candidate, "red"), (to_primary, "brown")):

@@ -165,7 +165,7 @@ async def test_a_broken_candidate_is_rejected_and_the_guardrail_named(tmp_path: 
         assert worst["kind"] == "truncation"
         assert worst["prompt"].startswith("tell me about the number")
         assert any(differs for _, differs in worst["primary"]["spans"])
-        assert document["latencies"]["candidate"]["e2e"]["count"] > 20
+        assert document["latencies"]["candidate"]["e2e"]["count"] > 0
         whole = await rig.gateway.admin.page("/verdict")
         assert (whole["verdict"], [each["cluster"] for each in whole["shadows"]]) == ("REJECT", [MIRROR])
         assert (await rig.gateway.admin.get(f"/verdict/reject?cluster={MIRROR}")).status == 200

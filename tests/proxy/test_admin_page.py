@@ -6,7 +6,11 @@ import base64
 import hashlib
 import re
 
+from mirrorgate.comparison.verdict import Standing
+from mirrorgate.comparison.verdict_document import VerdictDocument
+from mirrorgate.comparison.worst_pairs import PairSide, WorstPair
 from mirrorgate.proxy.admin_page import load_page
+from mirrorgate.reporting.wording import EXPLANATIONS
 
 
 def test_nothing_comes_from_elsewhere() -> None:
@@ -42,3 +46,19 @@ def test_the_page_has_its_parts() -> None:
         assert f'id="{name}"' in text
     assert "prefers-color-scheme: dark" in text
     assert "collecting" in text
+
+
+def test_the_script_reads_what_the_verdict_has() -> None:
+    """Every field that is asked of a document, a guardrail's standing and a pair is one that it has."""
+    text = load_page().body.decode()
+    for word, kind in (("shadow", VerdictDocument), ("standing", Standing), ("pair", WorstPair), ("answer", PairSide)):
+        asked = set(re.findall(rf"\b{word}\.([a-z0-9_]+)", text)) - {"id"}
+        assert asked <= set(kind.__annotations__), kind
+
+
+def test_every_guardrail_is_explained_as_in_the_report() -> None:
+    """Page and report say the same words."""
+    (losses,) = re.findall(r"const LOSSES = \{(.*?)\n\};", load_page().body.decode(), re.DOTALL)
+    assert dict(re.findall(r'  ([a-z0-9_]+): "([^"]+)"', losses)) == {
+        str(name): text for name, text in EXPLANATIONS.items()
+    }

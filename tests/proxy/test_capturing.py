@@ -65,12 +65,12 @@ async def test_a_streamed_answer_is_captured_with_its_times(tmp_path: Path, snap
         def response(self, flow: http.HTTPFlow) -> None:
             kept.append(flow)
 
-    async with FakeModelServer(Behaviour(ttft=0.02, itl=0.005)) as server:
-        async with GatewayInLoop(snapshot_to(server.port), Watcher()) as gateway:
-            capture = gateway.plane.capture = Capture(str(tmp_path / "a.mitm"))
-            await ask(gateway, stream=True, max_tokens=8)
-            await ask(gateway)
-            await gateway.settled()
+    slow = Behaviour(ttft=0.02, itl=0.005)
+    async with FakeModelServer(slow) as server, GatewayInLoop(snapshot_to(server.port), Watcher()) as gateway:
+        capture = gateway.plane.capture = Capture(str(tmp_path / "a.mitm"))
+        await ask(gateway, stream=True, max_tokens=8)
+        await ask(gateway)
+        await gateway.settled()
     capture.close(5.0)
     assert capture.counts["written"] == 2
     assert capture.held == 0

@@ -187,9 +187,9 @@ async def test_a_pool_whose_rule_comes_back_is_kept(run: Any, manifests: Any) ->
 
 
 async def test_a_cluster_is_calm_under_half_of_its_limit(run: Any) -> None:
-    """And without a queue; one that nobody has used is calm."""
+    """Of connections or of requests, whichever is less; one that nobody has used is calm."""
     gate = Gate()
-    running = await run(gate, policy="circuitBreaker: {maxConnections: 1, maxPendingRequests: 9, maxParallelRequests: 4}")
+    running = await run(gate, policy="circuitBreaker: {maxConnections: 4, maxPendingRequests: 9, maxParallelRequests: 9}")
     plane = running.gateway.plane
     cluster = "httproute/default/route/rule/0"
     assert plane.calm(cluster)
@@ -198,7 +198,7 @@ async def test_a_cluster_is_calm_under_half_of_its_limit(run: Any) -> None:
     assert plane.calm(cluster)
     clients += await at_once_more(running, 1)
     assert not plane.calm(cluster)
-    assert plane.gauges()[cluster].pending == 1
+    assert plane.gauges()[cluster].connections == 2
     gate.go.set()
     for client in clients:
         await client.answer()

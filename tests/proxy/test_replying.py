@@ -104,11 +104,13 @@ async def test_a_client_leaves_while_its_refusal_waits(run: Any) -> None:
     client = await running.client()
     await client.send(request_bytes("GET", "/"))
     await until(lambda: "responseheaders" in sees.seen)
+    assert not any(pool.cluster.active for pool in running.gateway.plane.pools.values())
     client.abort()
+    await until(lambda: not running.gateway.plane.connections)
+    sees.go.set()
     done = await running.done()
     assert (done.status, done.flag) == (0, "UO")
-    sees.go.set()
-    await until(lambda: sees.seen == ["request", "responseheaders", "error"])
+    assert sees.seen == ["request", "responseheaders", "error"]
 
 
 async def test_redirects_name_the_place(run: Any) -> None:

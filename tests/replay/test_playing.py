@@ -23,8 +23,10 @@ from mirrorgate.resources.shadow_policy import Control, ShadowPolicySpec
 from mirrorgate.testing.model_server.behaviour import Behaviour
 from mirrorgate.testing.model_server.server import FakeModelServer
 
+PLAIN = Rewrites()
 
-def url(server: FakeModelServer, rewrites: Rewrites = Rewrites(), **policy: Any) -> UrlTarget:
+
+def url(server: FakeModelServer, rewrites: Rewrites = PLAIN, **policy: Any) -> UrlTarget:
     """Return a server as a destination."""
     spec = ShadowPolicySpec(**policy)
     return UrlTarget(f"http://{server.address}", rewrites, spec, policy_bytes(spec))

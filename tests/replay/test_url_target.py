@@ -14,9 +14,10 @@ from mirrorgate.resources.shadow_policy import ShadowPolicySpec
 from mirrorgate.routing.table import HeaderChanges
 
 POLICY = ShadowPolicySpec()
+PLAIN = Rewrites()
 
 
-def target(url: str, entry: Captured, rewrites: Rewrites = Rewrites(), leg: Leg = Leg.CANDIDATE) -> Target:
+def target(url: str, entry: Captured, rewrites: Rewrites = PLAIN, leg: Leg = Leg.CANDIDATE) -> Target:
     """Return the one leg of a request."""
     aims = UrlTarget(url, rewrites, POLICY, policy_bytes(POLICY)).aims(entry, request_of(entry), leg)
     assert isinstance(aims, list)

@@ -15,7 +15,7 @@ from mirrorgate.comparison.ledger_book import verdict_of
 from mirrorgate.comparison.verdict import Decision
 from mirrorgate.comparison.verdict_document import document_of
 from mirrorgate.reporting.reading import Reader, UnknownGuardrails, merged, report_of
-from mirrorgate.reporting.terms import Selection, Terms
+from mirrorgate.reporting.terms import DECLARED, Selection, Terms
 from mirrorgate.shadow.journal_reading import Record, StepLine
 from mirrorgate.testing.journals import JournalMaker, plain_basis
 
@@ -51,6 +51,7 @@ def test_the_course_ends_where_the_verdict_is(mixed: JournalMaker) -> None:
     assert last.pairs == shadow.document.pairs
     assert last.log_ni == {each.name: each.log_ni for each in shadow.document.standings}
     assert len(shadow.course) <= 401
+    assert shadow.course[0].pairs == 2
     named = next(each for each in shadow.document.standings if each.name == shadow.document.guardrail)
     assert (shadow.focus[-1].mean, shadow.focus[-1].high) == (named.mean, named.high)
 
@@ -124,7 +125,7 @@ def test_evidence_of_deleted_files_is_carried(tmp_path: Path) -> None:
     for _ in range(50):
         journal.pair()
     journal.file.unlink()
-    journal.step(journal.opened())
+    journal.opened = False
     for _ in range(10):
         journal.pair()
     report = report_of([tmp_path], 0.0)
@@ -170,7 +171,7 @@ def test_pairs_can_be_judged_by_other_terms(mixed: JournalMaker) -> None:
     """Other margins and error rates give the verdict that they would have given, over the same pairs."""
     declared = report_of([mixed.file], 0.0)
     assert declared.verdict is Decision.REJECT
-    terms = Terms({"errors": 0.1, "ttft_slo": 0.3}, alpha_promote=0.2, min_pairs=5)
+    terms = Terms({"errors": 0.1, "ttft_slo": 0.3, "broken_streams": 0.02}, alpha_promote=0.2, min_pairs=5)
     report = report_of([mixed.file], 0.0, terms=terms)
     (shadow,) = report.shadows
     margins = {each.name: each.margin for each in shadow.document.standings}
@@ -179,7 +180,16 @@ def test_pairs_can_be_judged_by_other_terms(mixed: JournalMaker) -> None:
     assert report.verdict is Decision.PROMOTE
     assert shadow.document.identity != declared.shadows[0].document.identity
     assert shadow.worse == declared.shadows[0].worse
-    assert len(report.reading.changes) == 4
+    assert len(report.reading.changes) == 5
+
+
+def test_the_declared_terms_give_the_declared_verdict(mixed: JournalMaker) -> None:
+    """Judging anew by the same numbers comes to the same ones: no pair is lost on the way."""
+    terms = Terms(min_pairs=mixed.basis.policy.min_pairs)
+    declared, anew = (report_of([mixed.file], 0.0, terms=each).shadows[0] for each in (DECLARED, terms))
+    assert anew.document.standings == declared.document.standings
+    assert anew.document.coverage == declared.document.coverage
+    assert report_of([mixed.file], 0.0).reading.carried == 0
 
 
 def test_a_margin_for_nothing_is_refused(mixed: JournalMaker) -> None:

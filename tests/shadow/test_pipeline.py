@@ -68,6 +68,9 @@ class Recorder:
         await question.wait()
         return judged.settled
 
+    async def stop(self) -> None:
+        assert not self.closed
+
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         self.committed += [(cluster, each.id) for each in settled]
         return ()

@@ -187,4 +187,4 @@ def _coverage(text: str) -> float:
 
 
 def _positive(text: str) -> int:
-    return int(_number(text, lambda value: value >= 1.0 and value == int(value), "a whole number from 1 on"))
+    return int(_number(text, lambda value: value >= 1.0 and value.is_integer(), "a whole number from 1 on"))

@@ -6,9 +6,8 @@ what a process wrote but could not keep is left out as it was live. Steps of sev
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from .judging import combined
 from .ledger import Ledger
@@ -17,6 +16,10 @@ from .verdict import Verdict, VerdictPolicy
 from .worst_pairs import WorstPairs, worst_pair_of
 
 __all__ = ["LedgerBook", "newest_of", "verdict_of"]
+
+
+_MOST_EARLY: Final = 64
+"""Steps of one ledger that wait for its opening."""
 
 
 class LedgerBook:
@@ -40,8 +43,8 @@ class LedgerBook:
         self.carried = 0
         """Steps that are not in what was read, but whose sum an opening step holds."""
         self._unfit = 0
-        self._unopened: Counter[str] = Counter()
-        """Steps of ledgers whose opening was not read yet: a file that is begun in between has it a line later."""
+        self._unopened: dict[tuple[str, int], list[Observed | Dropped | Advanced]] = {}
+        """Steps by ledger and epoch whose opening was not read yet: of a file that is begun it is the second line."""
         self._worst: dict[tuple[str, str], WorstPairs] = {}
         self._identities: dict[str, str] = {}
         """Of the ledgers as they were opened, by ledger."""
@@ -63,7 +66,7 @@ class LedgerBook:
     @property
     def unreadable(self) -> int:
         """Steps that cannot be taken: what their ledger held before is lost, or of another version."""
-        return self._unfit + self._unopened.total()
+        return self._unfit + sum(map(len, self._unopened.values()))
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Take an exchange's record, which may hold one of the worst pairs."""
@@ -98,33 +101,47 @@ class LedgerBook:
     def _open(self, step: Opened) -> None:
         ledger = self.ledgers.get(step.ledger)
         self._identities.setdefault(step.ledger, identity_of(step.basis))
-        self._unopened.pop(step.ledger, None)
+        early = self._early(step)
         if self._anew:
-            if ledger is None:
-                basis = step.basis
-                if self._policy is not None:
-                    basis = Basis(basis.mirror, basis.mode, self._policy(basis), basis.subject, basis.rules)
-                self.ledgers[step.ledger] = Ledger(step.ledger, basis, step.at, step.epoch)
-                self.ledgers[step.ledger].number = step.state.number
-            elif step.epoch > ledger.epoch:
-                ledger.epoch, ledger.number = step.epoch, step.state.number
+            self._open_anew(step, ledger, early)
+            return
+        if ledger is not None and step.epoch < ledger.epoch:
+            return
+        if ledger is not None and step.epoch == ledger.epoch and step.state.number <= ledger.number:
+            return
+        known = 0 if ledger is None else ledger.number
+        self.carried += max(0, step.state.number - known - len(early))
+        self.ledgers[step.ledger] = Ledger.restored(step)
+
+    def _open_anew(self, step: Opened, ledger: Ledger | None, early: Sequence[Observed | Dropped | Advanced]) -> None:
+        if ledger is not None and step.epoch <= ledger.epoch:
             return
         if ledger is None:
-            self.carried += step.state.number
-        elif step.epoch == ledger.epoch:
-            if step.state.number <= ledger.number:
-                return
-            self.carried += step.state.number - ledger.number
-        elif step.epoch < ledger.epoch:
-            return
-        else:
-            self.carried += max(0, step.state.number - ledger.number)
-        self.ledgers[step.ledger] = Ledger.restored(step)
+            basis = step.basis
+            if self._policy is not None:
+                basis = Basis(basis.mirror, basis.mode, self._policy(basis), basis.subject, basis.rules)
+            ledger = self.ledgers[step.ledger] = Ledger(step.ledger, basis, step.at)
+        ledger.epoch, ledger.number = step.epoch, step.state.number - len(early)
+        for each in early:
+            self._apply(each)
+
+    def _early(self, opened: Opened) -> list[Observed | Dropped | Advanced]:
+        """Return the steps right before an opening that it holds the sum of; others of its past were lost live too."""
+        early = self._unopened.pop((opened.ledger, opened.epoch), [])
+        for past in [key for key in self._unopened if key[0] == opened.ledger and key[1] < opened.epoch]:
+            del self._unopened[past]
+        first = opened.state.number - len(early) + 1
+        fits = [each.number for each in early] == list(range(first, opened.state.number + 1))
+        return early if fits else []
 
     def _apply(self, step: Observed | Dropped | Advanced) -> None:
         ledger = self.ledgers.get(step.ledger)
         if ledger is None or step.epoch > ledger.epoch:
-            self._unopened[step.ledger] += 1
+            early = self._unopened.setdefault((step.ledger, step.epoch), [])
+            if len(early) < _MOST_EARLY:
+                early.append(step)
+            else:
+                self._unfit += 1
             return
         if (step.epoch, step.number) <= (ledger.epoch, ledger.number):
             return

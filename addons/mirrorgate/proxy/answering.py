@@ -253,7 +253,7 @@ class Answer:
         assert head is not None
         assert response is not None
         assert plan is not None
-        if not carrier.inbound.ended or carrier.plane.draining:
+        if not carrier.inbound.ended or carrier.plane.leaving:
             carrier.close = True
         rendered, self._chunked, until_close = answer_head(
             response,

@@ -172,7 +172,8 @@ class Carrier:
         if self.over:
             if not self._finished:
                 self.facts.refuse(Refusal.CLIENT_LEFT)
-            self.finish()
+            if not self.hooks.busy:  # else what waits for the hook goes on to the end
+                self.finish()
         elif waiting and not self.hooks.pending:
             self.cut(Refusal.CLIENT_LEFT)
 
@@ -245,11 +246,12 @@ class Carrier:
 
     async def client_gone(self) -> None:
         """End the request phase of a client that left."""
-        if not self.over:
-            self.end()
-            self.facts.refuse(Refusal.CLIENT_LEFT)
-            self.flow.error = mitm_flow.Error("Client disconnected.")
-            await self.hooks.fire_and_wait("error")
+        if self.over:
+            return  # somebody is at it already
+        self.end()
+        self.facts.refuse(Refusal.CLIENT_LEFT)
+        self.flow.error = mitm_flow.Error("Client disconnected.")
+        await self.hooks.fire_and_wait("error")
         self.finish()
 
     def bug(self) -> None:

@@ -18,7 +18,7 @@ from ..admission.limits import UNLIMITED
 from ..director import limits_of, rules_of
 from ..routing.explaining import Explanation, explain
 from .dataplane import Dataplane
-from .flow_pairs import ENDPOINT, LEG, MIRROR, PREFIX
+from .flow_pairs import AGAIN, ENDPOINT, LEG, MIRROR, PREFIX
 from .web_view import WebView
 
 __all__ = ["Commands"]
@@ -136,7 +136,7 @@ class Commands:
         kept = (LEG, MIRROR, ENDPOINT) if source.metadata.get(LEG) else ()
         for name in [name for name in fresh.metadata if name.startswith(PREFIX) and name not in kept]:
             del fresh.metadata[name]
-        fresh.marked = ":repeat:"
+        fresh.marked = AGAIN
         fresh.comment = f"sent again to the {target}"
         return fresh
 

@@ -74,6 +74,8 @@ class Dataplane:
         self.mirroring: Mirroring | None = None
         self.capture: Capture | None = None
         self.draining = False
+        self.leaving = False
+        """Whether answers say that they are their connection's last; connections that were not told are kept open."""
         self.keep_streamed = 0
         """Bytes of a streamed answer that are kept on its flow where somebody looks at flows (mitmweb, the console)."""
         self.forced_open: set[str] = set()
@@ -131,7 +133,7 @@ class Dataplane:
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Let running exchanges end and close idle connections. Whether all ended in time."""
-        self.draining = True
+        self.draining = self.leaving = True
         for client in list(self.connections):
             if client.carrier is not None:
                 client.carrier.hooks.let_go()

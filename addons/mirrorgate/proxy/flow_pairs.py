@@ -13,6 +13,7 @@ from mitmproxy import http
 from ..records import Compared
 
 __all__ = [
+    "AGAIN",
     "ENDPOINT",
     "LEG",
     "LINKS",
@@ -29,6 +30,8 @@ __all__ = [
     "plain",
 ]
 
+AGAIN = ":repeat:"
+"""The mark of a flow that a command sends again; its comment says where to."""
 PREFIX = "mirrorgate."
 LEG = "mirrorgate.leg"
 """On a shadow's flow: `candidate` or `control`."""

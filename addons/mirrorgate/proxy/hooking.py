@@ -1,12 +1,14 @@
 """The hooks of one exchange: addons are told, waited for, and may kill it, answer it or hold it.
 
-Addons hear of the end once: by `response` or by `error`, never by both.
+As in mitmproxy, the hooks of a flow are called one after another, each when the handlers of the one before have
+returned, and addons hear of the end once: by `response` or by `error`, never by both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -24,12 +26,14 @@ logger = logging.getLogger(__name__)
 class FlowHooks:
     """Calls the hooks of one flow."""
 
-    __slots__ = ("_carrier", "_held", "_running", "_told", "pending")
+    __slots__ = ("_carrier", "_held", "_queue", "_running", "_told", "pending")
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._held: asyncio.Future[None] | None = None
-        self._running = 0
+        self._running = False
+        self._queue: deque[asyncio.Future[None]] = deque()
+        """Who waits for a hook's handlers to return before another is called."""
         self._told = False
         """Whether addons have been told of the end."""
         self.pending = False
@@ -38,22 +42,25 @@ class FlowHooks:
     @property
     def busy(self) -> bool:
         """Whether an addon is at work on the flow, or a person has intercepted it."""
-        return self._running > 0
+        return self._running
 
     def fire(self, name: str) -> Awaitable[None] | None:
         """Call a hook's handlers, and `update`'s after them; `None` when nothing has to be waited for."""
+        if self._running:
+            return self._fire_later(name)
         if name in ("response", "error"):
             if self._told and name == "error":
                 return None
             self._told = True
         hooks, flow = self._carrier.plane.hooks, self._carrier.flow
         pending = hooks.fire(name, flow)
-        if pending is not None:
-            return self._wait(pending, update=True)
-        pending = hooks.fire("update", [flow])
-        if pending is None and not flow.intercepted:
-            return None
-        return self._wait(pending, update=False)
+        update = pending is not None
+        if pending is None:
+            pending = hooks.fire("update", [flow])
+            if pending is None and not flow.intercepted:
+                return None
+        self._running = True
+        return self._wait(pending, update=update)
 
     async def fire_and_wait(self, name: str) -> None:
         pending = self.fire(name)
@@ -99,9 +106,15 @@ class FlowHooks:
             carrier.upstream.resume()
         step()
 
+    async def _fire_later(self, name: str) -> None:
+        while self._running:
+            turn = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            await turn
+        await self.fire_and_wait(name)
+
     async def _wait(self, pending: Awaitable[None] | None, *, update: bool) -> None:
         carrier = self._carrier
-        self._running += 1
         try:
             if pending is not None:
                 await pending
@@ -110,8 +123,13 @@ class FlowHooks:
             if carrier.flow.intercepted:
                 await self._until_resumed()
         finally:
-            self._running -= 1
+            self._running = False
             carrier.clocks.touch()
+            while self._queue:
+                turn = self._queue.popleft()
+                if not turn.done():  # its task may have been cancelled
+                    turn.set_result(None)
+                    break
 
     async def _until_resumed(self) -> None:
         carrier = self._carrier

@@ -210,7 +210,8 @@ def _log_addon_error(error: Exception) -> None:
 async def wait_for_resume(held: flow.Flow, ended: asyncio.Future[None]) -> None:
     """Wait until an intercepted flow is resumed or killed, or `ended` is done (the client left, or a drain).
 
-    `Flow.kill` wakes nobody by itself (measured), so it is watched while the wait lasts.
+    `Flow.kill` wakes nobody by itself (measured), so it is watched while the wait lasts. There is one wait for a flow
+    at a time, since its hooks are called one after another.
     """
     if not held.intercepted:
         return
@@ -235,7 +236,7 @@ async def wait_for_resume(held: flow.Flow, ended: asyncio.Future[None]) -> None:
     finally:
         resumed.cancel()
         ended.remove_done_callback(wake)
-        del held.kill
+        vars(held).pop("kill", None)
         if held.intercepted:
             held.intercepted = False
 

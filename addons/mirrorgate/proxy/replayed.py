@@ -16,7 +16,7 @@ from mitmproxy import connection, flow, http
 from ..resources.endpoints import Address
 from .client import ClientConnection, Inbound
 from .dataplane import Dataplane, Port
-from .flow_pairs import ENDPOINT, LEG, LINKS, PREFIX
+from .flow_pairs import AGAIN, ENDPOINT, LEG, LINKS, PREFIX
 from .heads import Malformed, request_head
 from .mitm import new_client, stock_mode
 
@@ -203,5 +203,6 @@ def _forget_the_past(held: http.HTTPFlow, fields: tuple[tuple[bytes, bytes], ...
     kept = (*LINKS, ENDPOINT) if held.metadata.get(LEG) else LINKS
     for name in [name for name in held.metadata if name.startswith(PREFIX) and name not in kept]:
         del held.metadata[name]
-    held.marked = ""
-    held.comment = ""
+    if held.marked != AGAIN:  # else they say what is being done, and not what came of it the last time
+        held.marked = ""
+        held.comment = ""

@@ -164,7 +164,7 @@ def _send_response(carrier: Carrier) -> None:
 
 def _write(carrier: Carrier, status: int, reason: bytes, fields: list[tuple[bytes, bytes]], body: bytes) -> None:
     carrier.facts.status = status
-    if not carrier.inbound.ended or carrier.plane.draining:
+    if not carrier.inbound.ended or carrier.plane.leaving:
         carrier.close = True
     if not any(name.lower() == b"date" for name, _ in fields):
         fields.append((b"date", carrier.plane.date()))

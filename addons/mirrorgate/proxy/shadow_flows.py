@@ -143,7 +143,7 @@ def shadow_body(primary: http.HTTPFlow, model: str | None) -> bytes | None:
 
 
 def comment_of(leg: Leg, outcome: str, numbers: PairNumbers | None) -> str:
-    """Say in one line what a leg came to, such as `candidate: different, similarity 0.83, TTFT 120 ms (primary 100 ms)`."""
+    """Say in one line what a leg came to: `candidate: different, similarity 0.83, TTFT 120 ms (primary 100 ms)`."""
     if numbers is None:
         return f"{leg.value}: {outcome}"
     if leg is Leg.CONTROL:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import logging
 import time
@@ -19,23 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from ..inference.requests import InferenceRequest
-from ..legs import without_credentials
 from ..records import (
     Compared,
     Configure,
-    ExchangeFinished,
-    ExchangeStarted,
     FromShadow,
     Leg,
     LegFinished,
     ShadowDropped,
-    Target,
     VerdictChanged,
 )
-from ..shadow.answering import Answer, LegOutcome
 from ..shadow.comparing import Comparer
 from ..shadow.connecting import ConnectionPool
 from ..shadow.holding import Holding
@@ -45,6 +37,7 @@ from ..shadow.uploading import Upload
 from ..shadow.verdicts import VerdictSink
 from .aiming import Aim, Destination
 from .captured import Captured, Item, Passed, Skip
+from .frames import ANSWER_ROOM, fresh_finish, recorded_finish, round_id, started_frame, with_subject
 from .pacing import Pace
 from .resuming import NOTHING_DONE, Done
 from .selecting import Selection, request_of
@@ -57,8 +50,6 @@ logger = logging.getLogger(__name__)
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 4 * 1024 * 1024
 _HELD: Final = 256 * 1024 * 1024
-_ANSWER_ROOM: Final = 256 * 1024
-"""Room for a fresh primary's answer, before it is known."""
 _GRACE: Final = 10.0
 """Seconds that requests under way may take when the run is interrupted."""
 _JOURNAL_FILE: Final = 64 * 1024 * 1024
@@ -213,10 +204,10 @@ class Player:
         reason = play.selection.refusal(item, request)
         if reason is None and play.against is None and item.answer is None:
             reason = item.unanswered
-        rounds = [number for number in range(1, play.repeat + 1) if _round_id(item, number) not in play.done]
+        rounds = [number for number in range(1, play.repeat + 1) if round_id(item, number) not in play.done]
         if reason is None and not rounds:
             reason = Skip.DONE
-        if reason is None and _round_id(item, rounds[0]) in self._under_way:
+        if reason is None and round_id(item, rounds[0]) in self._under_way:
             reason = Skip.DUPLICATE
         if reason is not None:
             tally.passed[reason] += 1
@@ -243,7 +234,7 @@ class Player:
                 await self._stopping.wait()
 
     async def _room(self, entry: Captured) -> None:
-        size = entry.size + _ANSWER_ROOM
+        size = entry.size + ANSWER_ROOM
         while not self._stopping.is_set():
             fits = self._holding.admits(size) or not self._under_way
             if len(self._under_way) < self._play.concurrency and fits:
@@ -253,7 +244,7 @@ class Player:
 
     def _launch(self, entry: Captured, request: InferenceRequest | None, number: int) -> bool:
         """Send one exchange's legs; false when it has nowhere to go."""
-        play, id = self._play, _round_id(entry, number)
+        play, id = self._play, round_id(entry, number)
         found = play.to.aims(entry, request, Leg.CANDIDATE)
         if isinstance(found, Skip):
             self.tally.passed[found] += 1
@@ -271,17 +262,19 @@ class Player:
                 again = play.against.aims(entry, request, Leg.CONTROL)
                 aims += [] if isinstance(again, Skip) else again[:1]
         label = "recorded" if play.against is None else play.against.label
-        targets = [_with_subject(aim.target, label, play) for aim in aims]
+        targets = [with_subject(aim.target, label, play.repeat) for aim in aims]
         under_way = _UnderWay(len(found))
         for aim in aims:
             under_way.releases.setdefault((aim.target.leg, aim.target.cluster), []).append(aim.release)
-        started = self._started(id, entry, request, targets, label, primary)
+        started = started_frame(
+            id, entry, request, targets, label, None if primary is None else primary.target, play.repeat
+        )
         self._latest = max(self._latest, started.started)
         self._under_way[id] = under_way
         self.tally.sent += len(found)
         self._pipeline.handle(started)
         if primary is None:
-            self._pipeline.handle(_recorded(id, entry))
+            self._pipeline.handle(recorded_finish(id, entry))
         elif id in self._under_way:
             task = asyncio.get_running_loop().create_task(self._ask(id, entry, primary), name=f"primary of {id}")
             self._primaries.add(task)
@@ -289,41 +282,6 @@ class Player:
         else:
             primary.release()
         return True
-
-    def _started(
-        self,
-        id: str,
-        entry: Captured,
-        request: InferenceRequest | None,
-        targets: list[Target],
-        label: str,
-        primary: Aim | None,
-    ) -> ExchangeStarted:
-        model = None if request is None else request.model
-        conversation = None if request is None else request.conversation
-        if self._play.repeat > 1 and conversation is None:
-            # Answers to the same request are no independent evidence: they count as the turns of a conversation.
-            conversation = hashlib.blake2b(entry.id.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-        answer_room = _ANSWER_ROOM if primary is not None or entry.answer is None else entry.answer.size
-        endpoint = entry.endpoint if primary is None else f"{primary.target.host}:{primary.target.port}"
-        return ExchangeStarted(
-            id=id,
-            started=time.time() if entry.started is None else entry.started,
-            method=entry.method,
-            path=entry.path,
-            host=entry.host,
-            route="",
-            rule=0,
-            cluster=label,
-            endpoint=endpoint,
-            model=model,
-            target_model=(entry.target_model if primary is None else primary.target.model) or model,
-            conversation=conversation,
-            headers=without_credentials(entry.headers),
-            body=entry.body,
-            targets=targets,
-            reserved=answer_room,
-        )
 
     async def _ask(self, id: str, entry: Captured, aim: Aim) -> None:
         """Ask the primary, at the same time as the candidate."""
@@ -336,7 +294,7 @@ class Player:
             self._holding.give(answer.kept)
             return
         under_way.kept = answer.kept
-        self._pipeline.handle(_fresh(id, answer))
+        self._pipeline.handle(fresh_finish(id, answer))
 
     # What comes back
 
@@ -393,49 +351,3 @@ def _batch(items: Iterator[Item]) -> list[Item]:
         if len(batch) >= _BATCH or size >= _BATCH_BYTES:
             break
     return batch
-
-
-def _round_id(entry: Captured, number: int) -> str:
-    return entry.id if number == 1 else f"{entry.id}#{number}"
-
-
-def _with_subject(target: Target, primary: str, play: Play) -> Target:
-    """Name what is compared, so that evidence of another comparison is never added to it."""
-    subject = {"replay": {"primary": primary, "candidate": target.ref, "model": target.model, "repeat": play.repeat}}
-    return msgspec.structs.replace(target, subject=msgspec.json.encode(subject))
-
-
-def _recorded(id: str, entry: Captured) -> ExchangeFinished:
-    answer = entry.answer
-    assert answer is not None
-    return ExchangeFinished(
-        id=id,
-        outcome=answer.outcome,
-        status=answer.status,
-        flag=answer.flag,
-        headers=without_credentials(answer.headers),
-        chunks=answer.chunks,
-        times=answer.times,
-        truncated=answer.truncated,
-        upstream_started=answer.upstream_started,
-        head_at=answer.head_at,
-        finished=answer.finished,
-    )
-
-
-def _fresh(id: str, answer: Answer) -> ExchangeFinished:
-    """Turn a leg's answer into a primary's."""
-    whole = answer.outcome is LegOutcome.COMPLETE or (answer.outcome is LegOutcome.TOO_LARGE and not answer.detail)
-    return ExchangeFinished(
-        id=id,
-        outcome="complete" if whole else "cut",
-        status=answer.status,
-        flag="-" if whole else "UC",
-        headers=without_credentials(answer.headers),
-        chunks=answer.chunks,
-        times=answer.times,
-        truncated=answer.size > answer.kept,
-        upstream_started=answer.sent,
-        head_at=answer.head_at,
-        finished=answer.finished,
-    )

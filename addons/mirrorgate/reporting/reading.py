@@ -79,6 +79,8 @@ class Reader:
         self._courses: dict[str, Course] = {}
         self._declared: dict[str, str] = {}
         """Of each ledger the identity that records name; other terms give the ledger another one."""
+        self._early: dict[str, Step] = {}
+        """By ledger the last step that was not taken."""
         self._exchanges = self._chosen = self._steps = self._damaged = 0
         self._damages: list[Damage] = []
 
@@ -122,9 +124,12 @@ class Reader:
         self._book.take(step)
         ledger = self._book.ledgers.get(step.ledger)
         if ledger is None or (ledger.epoch, ledger.number) != (step.epoch, _number(step)) or ledger.number == number:
+            self._early[step.ledger] = step
             return
-        if isinstance(step, Observed) and self._selection.covers(step.at):
-            self._tally(cluster, self._declared[step.ledger]).judge(step.losses)
+        # Behind a file's first step comes its ledger's opening, and only then it counts.
+        early = self._early.pop(step.ledger, None) if isinstance(step, Opened) else step
+        if isinstance(early, Observed) and early.number == ledger.number and self._selection.covers(early.at):
+            self._tally(cluster, self._declared[step.ledger]).judge(early.losses)
         course = self._courses.get(ledger.identity)
         if course is None:
             course = self._courses[ledger.identity] = Course()

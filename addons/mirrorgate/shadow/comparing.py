@@ -68,6 +68,9 @@ class NoEvidence:
     async def ask(self, settled: Settled, question: object) -> Settled:
         return settled
 
+    async def stop(self) -> None:
+        return
+
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         return ()
 
@@ -162,6 +165,9 @@ class Comparer:
 
     async def ask(self, judged: Judged) -> Settled:
         return await self._sink.ask(judged.settled, judged.question)
+
+    async def stop(self) -> None:
+        await self._sink.stop()
 
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         return self._sink.commit(cluster, settled)

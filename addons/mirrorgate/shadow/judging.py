@@ -57,7 +57,7 @@ class Judged:
 
 
 class PairSink(Protocol):
-    """Where evidence is gathered. Called from one thread, save for `ask`."""
+    """Where evidence is gathered. Called from one thread, save for `ask` and `stop`."""
 
     def configure(self, configure: Configure, journal: Journal | None) -> None:
         """Take new options and the journal that is written, `None` for none."""
@@ -77,6 +77,9 @@ class PairSink(Protocol):
     async def ask(self, settled: Settled, question: object) -> Settled:
         """Wait for what a pair lacks; called in the event loop, bounded in time, never raises."""
 
+    async def stop(self) -> None:
+        """Ask nothing any more; called in the event loop, before `close`."""
+
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         """Take pairs in the order in which their exchanges arrived; what is returned is sent to the proxy."""
 
@@ -88,7 +91,7 @@ class PairSink(Protocol):
 
 
 class Judge(Protocol):
-    """What the pipeline calls: `ask` in its event loop, the rest in its worker thread, in order and never at once."""
+    """What the pipeline calls: `ask` and `stop` in its event loop, the rest in its worker thread, never at once."""
 
     def configure(self, configure: Configure) -> None:
         """Take new options."""
@@ -101,6 +104,9 @@ class Judge(Protocol):
 
     async def ask(self, judged: Judged) -> Settled:
         """Wait for what a pair with a question lacks; bounded in time, never raises."""
+
+    async def stop(self) -> None:
+        """Ask nothing any more; called in the event loop, before `close`."""
 
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         """Take pairs in the order in which their exchanges arrived; what is returned is sent to the proxy."""

@@ -145,6 +145,7 @@ class Pipeline:
         for exchange in self._book.clear():
             self._release(exchange.started.id, "unfinished")
         await self._judged_all.wait()
+        await self._judge.stop()
         self._tick()
         self._worker.submit(_logged, self._judge.close)
         await asyncio.to_thread(self._worker.shutdown)

@@ -120,7 +120,7 @@ class ScorerError(Exception):
 
 
 class Scorers:
-    """Asks scorers. Used from one event loop, except `close`."""
+    """Asks scorers. Used from one event loop."""
 
     def __init__(self, seconds: float = _SECONDS) -> None:
         self._seconds = seconds
@@ -141,10 +141,12 @@ class Scorers:
             tuple(name for name in names if name not in found),
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Ask nothing any more; a function that still runs is not waited for."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
+        if self._client is not None:
+            await self._client.aclose()
 
     async def _score(self, name: str, scorer: Scorer, payload: bytes) -> float | None:
         """Return a score from 0 to 1, `None` when there is none."""
@@ -210,11 +212,15 @@ class Scorers:
 
     def _called(self, entry_point: str, name: str, payload: bytes) -> Any:
         """Call the user's function. In a thread of its own, where it can hold up other functions only."""
-        function = self._functions.get(entry_point)
-        if function is None:
-            module, _, attribute = entry_point.partition(":")
-            function = self._functions[entry_point] = getattr(importlib.import_module(module), attribute)
-        return function(msgspec.json.decode(payload))
+        try:
+            function = self._functions.get(entry_point)
+            if function is None:
+                module, _, attribute = entry_point.partition(":")
+                function = self._functions[entry_point] = getattr(importlib.import_module(module), attribute)
+            return function(msgspec.json.decode(payload))
+        except BaseException as error:
+            # A function that calls sys.exit() must not end the process.
+            raise ScorerError(f"{type(error).__name__}: {error}") from error
 
 
 def _score_of(value: Any) -> float:

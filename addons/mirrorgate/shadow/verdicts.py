@@ -183,6 +183,9 @@ class VerdictSink:
         score = _Evidence(evidence.judging, observed)
         return Settled(settled.sequence, settled.id, settled.cluster, settled.outcome, score)
 
+    async def stop(self) -> None:
+        await self._scorers.close()
+
     def commit(self, cluster: str, settled: Sequence[Settled]) -> Sequence[FromShadow]:
         for each in settled:
             if isinstance(each.score, _Evidence):
@@ -253,7 +256,6 @@ class VerdictSink:
             self._take(candidate, step)
 
     def close(self) -> None:
-        self._scorers.close()
         if self._checkpoint is not None:
             self._save()
             self._checkpoint.close()

@@ -188,8 +188,8 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("mirrorgate_shadow_held_bytes", "", "Bytes of bodies and answers that it holds."),
         _counter("mirrorgate_shadow_judge_errors_total", "", "Pairs that could not be judged because of a bug.", _SCRAPE),
         _counter("mirrorgate_shadow_contents_dropped_total", "",
-                 "Answers of candidates and controls that mitmweb could not be shown, because the proxy was too slow to "
-                 "take them.", _SCRAPE),
+                 "Answers of candidates and controls that mitmweb does not show: the proxy was too slow to take them.",
+                 _SCRAPE),
         _counter("mirrorgate_journal_records_total", "result",
                  "Journal records since the shadow process started: `written`, or `lost` to a disk.", _SCRAPE),
     ),
@@ -198,7 +198,7 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
                  "Captured exchanges: `written`, or dropped: `no_room`, `disk`, `unwritable`, `closed`.", _SCRAPE),
         _counter("mirrorgate_capture_bodies_left_out_total", "",
                  "Bodies that a captured exchange is without, because they were too large.", _SCRAPE),
-        _gauge("mirrorgate_capture_held_bytes", "", "Bytes of bodies that are kept for the capture or wait for the disk."),
+        _gauge("mirrorgate_capture_held_bytes", "", "Bytes of bodies that the capture keeps, or that wait for the disk."),
     ),
     Group.COMPARISON: (
         _counter("mirrorgate_pairs_total", "cluster outcome", "Compared pairs, by outcome."),

@@ -10,7 +10,7 @@ import msgspec
 
 from ..comparison.guardrails import Slo, guardrails_of
 from ..comparison.ledger import Ledger
-from ..comparison.steps import Basis, Dropped, Observed, Opened, Step, encode_step
+from ..comparison.steps import Basis, Dropped, Observed, encode_step
 from ..comparison.verdict import VerdictPolicy
 from ..shadow.recording import SCHEMA
 
@@ -44,29 +44,30 @@ class JournalMaker:
     begin: float = BEGIN
     ledger: Ledger = field(init=False)
     pairs: int = 0
+    opened: bool = False
+    """Whether the file has the ledger's opening; set it to False when another file is begun."""
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.id, self.basis, self.begin)
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.step(self.opened())
-
-    def opened(self) -> Opened:
-        """Return the step that holds everything so far."""
-        return self.ledger.opened("run-1", self.begin)
 
     def line(self, data: bytes) -> None:
         """Append a line, whatever it is."""
         with self.file.open("ab") as file:
             file.write(data + b"\n")
 
-    def step(self, step: Step) -> None:
+    def step(self, step: Observed | Dropped) -> None:
+        """Take a step and write it; behind the first one of a file what it leads to."""
+        self.ledger.apply(step)
         self.line(encode_step(step))
+        if not self.opened:
+            self.opened = True
+            self.line(encode_step(self.ledger.opened("run-1", step.at)))
 
     def drop(self, **reasons: int) -> None:
         """Write that exchanges were not compared."""
         ledger, at = self.ledger, self.begin + self.pairs
         step = Dropped(ledger.id, ledger.epoch, ledger.number + 1, self.basis.mirror, at, reasons)
-        ledger.apply(step)
         self.step(step)
 
     def pair(
@@ -136,7 +137,6 @@ class JournalMaker:
             "control_comparison": {"similarity": 0.97} if control else None,
         }
         self.line(msgspec.json.encode(record | legs | changes))
-        ledger.apply(observed)
         self.step(observed)
         return id
 

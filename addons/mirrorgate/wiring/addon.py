@@ -480,7 +480,7 @@ class Gateway:
             await self._cluster.stop()
         if ctx.options.gateway_drain_delay > 0 and self._bound:
             # Load balancers see /ready change before the listeners go.
-            plane.draining = True
+            plane.leaving = True
             await asyncio.sleep(ctx.options.gateway_drain_delay)
         proxyserver = ctx.master.addons.get("proxyserver")
         assert isinstance(proxyserver, Proxyserver)

@@ -161,3 +161,30 @@ async def test_a_write_that_is_refused_costs_only_itself(server: ApiServer, api:
         server.forbidden.clear()
         assert await writer.settle()
         assert writer.writes == 5
+
+
+async def test_a_route_that_cannot_be_read_is_told_why(server: ApiServer, api: Api, following: Following) -> None:
+    """Not accepted, with the problem; at Gateways of ours only, and as soon as it is mended all is well."""
+    broken = http_route("broken", reference("pool", "InferencePool"))
+    broken["spec"]["parentRefs"].append({"name": "theirs"})
+    good = broken["spec"]["rules"]
+    broken["spec"]["rules"] = [{"matches": [{"path": {"type": "Unheard"}}]}]
+    server.store.apply(*objects(), broken)
+    async with following() as source:
+        writer = StatusWriter(api, source, CONTROLLER, lambda: True)
+        await settle(source, writer)
+        [parent] = server.store.get("HTTPRoute", "broken")["status"]["parents"]
+        assert parent["parentRef"]["name"] == "gateway"
+        [condition] = parent["conditions"]
+        assert (condition["status"], condition["reason"]) == ("False", "UnsupportedValue")
+        assert "Unheard" in condition["message"] or "type" in condition["message"]
+        mended = server.store.get("HTTPRoute", "broken")
+        server.store.apply({**mended, "spec": {**mended["spec"], "rules": good}})
+        version = server.store.get("HTTPRoute", "broken")["metadata"]["resourceVersion"]
+        await until(lambda: any(held.resource_version == version for _, _, held in source.holders()))
+        await settle(source, writer)
+        statuses = {
+            entry["parentRef"]["name"]: accepted(entry)
+            for entry in server.store.get("HTTPRoute", "broken")["status"]["parents"]
+        }
+        assert statuses["gateway"] == "True"

@@ -6,4 +6,4 @@ from mirrorgate.testing.verdict_bench.throughput import CASES, Case, pairs_per_s
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_two_hundred_pairs_a_second(case: Case) -> None:
     """One core keeps up with the goal, in CPU time, so that a busy machine does not fail the test."""
-    assert max(pairs_per_second(case, 0.3) for _ in range(3)) > 200
+    assert any(pairs_per_second(case, 0.3) > 200 for _ in range(3))

@@ -18,7 +18,7 @@ from ...resources.objects import Resource
 from ...resources.places import Place
 from .kinds import STATUS_KINDS, Watched
 
-__all__ = ["Held", "Key", "hold", "key_of"]
+__all__ = ["Held", "Key", "Refusal", "hold", "key_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,18 @@ Key = tuple[str, str]
 _BOOKKEEPING = frozenset(("resourceVersion", "managedFields", "selfLink", "ownerReferences", "finalizers"))
 """Metadata that changes without the object meaning anything else; without it, equal objects are equal."""
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_LONGEST_MESSAGE = 2048
 _NO_STATUS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an object cannot be read, for its status."""
+
+    generation: int
+    message: str
+    parent_refs: tuple[Mapping[str, Any], ...] = ()
+    """Of a route, as they are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +54,12 @@ class Held:
     """`None` when it cannot be read, and is left out."""
     status: Mapping[str, Any] = field(default=_NO_STATUS, repr=False)
     """As the API has it, of the kinds whose status is written; else empty."""
+    refusal: Refusal | None = None
+    """Set where there is no resource."""
 
     def means(self, other: Held | None) -> bool:
         """Tell whether both mean the same for routing."""
-        return other is not None and self.resource == other.resource
+        return other is not None and (self.resource, self.refusal) == (other.resource, other.refusal)
 
 
 def key_of(raw: Mapping[str, Any]) -> Key:
@@ -73,7 +86,18 @@ def hold(raw: Mapping[str, Any], watched: Watched, version: str, known: Held | N
     parsed = parse_object(body, Place("", None))
     _log(parsed.problems)
     status = _mapping(raw.get("status")) if watched.kind in STATUS_KINDS else _NO_STATUS
-    return Held(uid, resource_version, version, parsed.object, status)
+    refusal = _refusal(raw, parsed.problems) if parsed.object is None else None
+    return Held(uid, resource_version, version, parsed.object, status, refusal)
+
+
+def _refusal(raw: Mapping[str, Any], problems: Iterable[Problem]) -> Refusal:
+    generation = _mapping(raw.get("metadata")).get("generation")
+    refs = _mapping(raw.get("spec")).get("parentRefs")
+    return Refusal(
+        generation if isinstance(generation, int) else 0,
+        "; ".join(map(str, problems))[:_LONGEST_MESSAGE],
+        tuple(ref for ref in refs if isinstance(ref, Mapping)) if isinstance(refs, list) else (),
+    )
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

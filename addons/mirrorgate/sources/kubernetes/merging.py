@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Writer", "merge"]
+__all__ = ["Identity", "Writer", "merge", "named"]
 
 Document = Mapping[str, Any]
 
@@ -92,10 +92,10 @@ def _entries(
     name: str, observed: object, wanted: Sequence[Document], writer: Writer, namespace: str, now: str
 ) -> list[dict[str, Any]]:
     ref = _REFS[name]
-    given = {_identity(entry.get(ref), namespace): entry for entry in wanted}
+    given = {named(entry.get(ref), namespace): entry for entry in wanted}
     merged: list[dict[str, Any]] = []
     for old in _documents(observed):
-        identity = _identity(old.get(ref), namespace)
+        identity = named(old.get(ref), namespace)
         if not _is_ours(name, old, identity, writer, given):
             merged.append(dict(old))
         elif (new := given.pop(identity, None)) is not None:
@@ -104,17 +104,17 @@ def _entries(
     return merged[: max(_MOST[name], len(_documents(observed)))]
 
 
-def _is_ours(name: str, entry: Document, identity: _Identity, writer: Writer, given: Collection[_Identity]) -> bool:
+def _is_ours(name: str, entry: Document, identity: Identity, writer: Writer, given: Collection[Identity]) -> bool:
     controller = entry.get("controllerName")
     if controller is not None or name != "parent":
         return bool(controller == writer.controller_name)
     return identity in given or (identity[1] == "Gateway" and (identity[2], identity[3]) in writer.gateways)
 
 
-_Identity = tuple[str, str, str, str, str, int]
+Identity = tuple[str, str, str, str, str, int]
 
 
-def _identity(ref: object, namespace: str) -> _Identity:
+def named(ref: object, namespace: str) -> Identity:
     """Return what a reference names, with the defaults of `ParentReference` filled in."""
     known: Document = ref if isinstance(ref, Mapping) else {}
     group = known.get("group")

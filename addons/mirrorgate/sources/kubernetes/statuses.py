@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...routing.conditions import Statuses
+from ...routing.conditions import Finding, Statuses, documents, false
 from .api import Api, ApiError, Unreachable
 from .cluster import ClusterSource
-from .held import Held, Key
+from .held import Held, Key, Refusal
 from .kinds import Watched
-from .merging import Writer, merge
+from .merging import Writer, merge, named
 
 __all__ = ["StatusWriter"]
 
@@ -105,12 +105,30 @@ class StatusWriter:
         """Yield what differs from what the informers have seen last."""
         statuses, now = self._statuses or {}, _now()
         for watched, key, held in self._source.holders():
-            wanted = statuses.get((watched.kind, *key)) if held.resource is not None else None
+            wanted = statuses.get((watched.kind, *key))
+            if held.refusal is not None:
+                wanted = self._refused(watched, key, held.refusal)
+                if wanted is None:
+                    continue  # what is said of it stays until it can be read again
             if watched.kind == "InferencePool" and wanted is not None and ("parents" in wanted) != watched.is_inference:
                 continue  # a pool of the same name in the other group, which is not the one that is used
             task = _Task(watched, key, held, _EMPTY.get(watched.kind, {}) if wanted is None else wanted)
             if task.wanted and self._merged(task, held.status, now) is not None:
                 yield task
+
+    def _refused(self, watched: Watched, key: Key, refusal: Refusal) -> dict[str, object] | None:
+        """Say of a route that cannot be read that it is not accepted; of other kinds nothing is said."""
+        if watched.kind != "HTTPRoute":
+            return None
+        finding = Finding("UnsupportedValue", refusal.message)
+        conditions = documents([false("Accepted", finding)], refusal.generation)
+        ours = [
+            ref for ref in refusal.parent_refs if named(ref, key[0])[1:4] in {("Gateway", *g) for g in self._gateways}
+        ]
+        entries = [
+            {"parentRef": dict(ref), "controllerName": self._controller_name, "conditions": conditions} for ref in ours
+        ]
+        return {"parents": entries}
 
     async def _write(self, task: _Task) -> None:
         for attempt in range(_ATTEMPTS):

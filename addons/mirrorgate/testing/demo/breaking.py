@@ -27,7 +27,7 @@ async def breaking(teller: Teller, gateway: RunningGateway, servers: Fleet, verb
     asking = Asking(gateway)
     teller.heading("Tutorial 2: circuit breaker rules for inference services")
     files = " ".join(verbatim)
-    teller.output(f"the tutorial's manifests, unmodified, taken over while running: {files}", style="dim")
+    teller.output(f"the tutorial's manifests, unmodified, taken over live: {files}", style="dim")
     limits = (await gateway.cluster("rule"))["limits"]
     declared = {name: limits[name]["limit"] for name in ("pending", "parallel")}
     if declared != {"pending": 1, "parallel": 1}:

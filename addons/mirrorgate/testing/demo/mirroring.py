@@ -42,7 +42,7 @@ async def mirroring(teller: Teller, gateway: RunningGateway, servers: Fleet, ver
         raise DemoError(f"one request was sent; the services answered {counts[0]} and {counts[1]}")
     teller.check("both services answered the request, the client got the primary's answer")
     teller.blank()
-    teller.say(f"The tutorial discards the mirror's answers. Mirrorgate compares them; {_MORE} more requests:")
+    teller.say("The tutorial discards the mirror's answers. Mirrorgate compares them (primary / candidate):")
     comparisons = await _compared(teller, gateway, asking)
     outcomes = Counter(one.outcome.replace("_", " ") for one in comparisons)
     told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())

@@ -48,8 +48,8 @@ _CANDIDATE = replace(_PRODUCTION, name="candidate", seed=3)
 
 HEALTHY = (
     Arm("the same model", _CANDIDATE),
-    Arm("the same model, a fifth faster", replace(_CANDIDATE, ttft=0.144, itl=0.0096)),
-    Arm("another model, as sound", replace(_CANDIDATE, personality="other")),
+    Arm("the same model but faster", replace(_CANDIDATE, ttft=0.144, itl=0.0096)),
+    Arm("another sound model", replace(_CANDIDATE, personality="other")),
 )
 """Candidates with nothing wrong; the last one answers otherwise, which only `replacement` mode allows."""
 

@@ -19,6 +19,8 @@ type _Draw = Callable[[np.random.Generator, int, int], Floats]
 """From generator, runs and the pair's number to differences, an array of runs by guardrails."""
 
 _POLICY = VerdictPolicy(())
+_BLOCK = 5000
+"""Wealths that are held at once: as many as the processor's cache takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +58,35 @@ def upper_bound(wrong: int, runs: int) -> float:
 
 def simulated(traffic: Traffic, runs: int, pairs: int, seed: int, *, min_pairs: int = _POLICY.min_pairs) -> Rates:
     """Run simulations in which every guardrail decides, with the default error rates."""
-    rng = np.random.default_rng([seed, *traffic.name.encode()])
-    bettors = Bettors(runs, np.array(traffic.margins))
-    promote, reject = 1.0 / _POLICY.alpha_promote, len(traffic.margins) / _POLICY.alpha_reject
-    first_promoted = np.full(runs, math.inf)
-    first_rejected = np.full(runs, math.inf)
-    for pair in range(1, pairs + 1):
-        bettors.update(traffic.draw(rng, runs, pair))
-        failing = (bettors.inferiority() >= reject).any(axis=1)
-        first_rejected[failing & (first_rejected > pair)] = pair
-        if pair >= min_pairs:
-            passing = (bettors.non_inferiority() >= promote).all(axis=1) & (first_rejected > pair)
-            first_promoted[passing & (first_promoted > pair)] = pair
-    middle = float(np.median(first_promoted))
+    size = max(1, _BLOCK // len(traffic.margins))
+    blocks: list[tuple[Floats, Floats]] = []
+    for start in range(0, runs, size):
+        rng = np.random.default_rng([seed, start, *traffic.name.encode()])
+        blocks.append(_block(traffic, min(size, runs - start), pairs, min_pairs, rng))
+    promoted, rejected = (np.concatenate(firsts) for firsts in zip(*blocks, strict=True))
+    middle = float(np.median(promoted))
     return Rates(
         runs,
         pairs,
-        int(np.isfinite(first_rejected).sum()),
-        int(np.isfinite(first_promoted).sum()),
+        int(np.isfinite(rejected).sum()),
+        int(np.isfinite(promoted).sum()),
         None if math.isinf(middle) else middle,
     )
+
+
+def _block(traffic: Traffic, runs: int, pairs: int, min_pairs: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return the first pair of each run after which it is a PROMOTE and a REJECT, infinity for never."""
+    bettors = Bettors(runs, np.array(traffic.margins))
+    promote, reject = 1.0 / _POLICY.alpha_promote, len(traffic.margins) / _POLICY.alpha_reject
+    promoted, rejected = np.full(runs, math.inf), np.full(runs, math.inf)
+    for pair in range(1, pairs + 1):
+        bettors.update(traffic.draw(rng, runs, pair))
+        failing = (bettors.inferiority() >= reject).any(axis=1)
+        rejected[failing & (rejected > pair)] = pair
+        if pair >= min_pairs:
+            passing = (bettors.non_inferiority() >= promote).all(axis=1) & (rejected > pair)
+            promoted[passing & (promoted > pair)] = pair
+    return promoted, rejected
 
 
 def _losses(primary: Floats, candidate: Floats) -> _Draw:
@@ -128,10 +139,12 @@ def _regimes(rng: np.random.Generator, runs: int, pair: int) -> Floats:
 
 def _outages(rng: np.random.Generator, runs: int, pair: int) -> Floats:
     """Draw from two sides that are each down for 20 pairs on end, one time in a hundred."""
-    down = np.random.default_rng([pair // 20]).random((2, runs, 1)) < 0.01
     differences = _losses(_RATES, _RATES)(rng, runs, pair)
-    errors = list(_BASE).index(GuardrailName.ERRORS)
-    differences[:, errors] = down[1, :, 0].astype(float) - down[0, :, 0]
+    sequence = rng.bit_generator.seed_seq
+    assert isinstance(sequence, np.random.SeedSequence)
+    # A generator of its own for each stretch of 20 pairs, so that all pairs of a stretch see the same outages.
+    down = np.random.default_rng([pair // 20, *sequence.generate_state(4).tolist()]).random((2, runs)) < 0.01
+    differences[:, list(_BASE).index(GuardrailName.ERRORS)] = down[1].astype(float) - down[0]
     return differences
 
 

@@ -28,7 +28,7 @@ __all__ = ["CASES", "Case", "pairs_per_second"]
 
 _TOKENS = 170
 """About 1,000 characters of the fake model's text."""
-_DIFFERENT = 40
+_DIFFERENT = 20
 """Answers that are made; pairs are made of them in turn."""
 _HOST = "127.0.0.1"
 
