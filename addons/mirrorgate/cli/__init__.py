@@ -1,1 +1,1 @@
-"""The command line: `mirrorgate run` and `mirrorgate check`. Each command is thin; what it does lives below."""
+"""The command line. Each command is thin; what it does lives below, and it is imported only when it is asked for."""

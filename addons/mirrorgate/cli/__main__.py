@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Sequence
 
 from .. import __version__
-from . import checking, replaying, reporting, running
 
 __all__ = ["main"]
 
-USAGE_ERROR = 2
+_COMMANDS = {
+    "run": ("running", "run the gateway"),
+    "check": ("checking", "check a configuration and explain where requests go"),
+    "replay": ("replaying", "send captured traffic to a candidate and compare"),
+    "report": ("reporting", "read journals and say PROMOTE, HOLD or REJECT"),
+}
+"""Command to its module and help. Only the module of the command that is asked for is imported: mitmproxy alone takes
+a second."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 done, 1 failed, 2 usage; `report` has more."""
+    """Run a command and return its exit code: 0 done, 1 failed, 2 usage; `report` and `replay` have more."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="mirrorgate", description="An inference gateway that mirrors, compares and decides."
     )
     parser.add_argument("--version", action="version", version=f"mirrorgate {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    running.add_parser(commands)
-    checking.add_parser(commands)
-    replaying.add_parser(commands)
-    reporting.add_parser(commands)
-    parsed = parser.parse_args(arguments)
+    asked = next((word for word in given if not word.startswith("-")), "")
+    for name, (module, text) in _COMMANDS.items():
+        if name == asked:
+            importlib.import_module(f"{__package__}.{module}").add_parser(commands)
+        else:
+            commands.add_parser(name, help=text)
+    parsed = parser.parse_args(given)
     result: int = parsed.handler(parsed)
     return result
 
