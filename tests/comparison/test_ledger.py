@@ -43,7 +43,9 @@ def steps_of(found: Sequence[Move]) -> list[Observed | Dropped | Advanced]:
             latencies = {"primary": (0.1, None, gap), "candidate": (value + 1.0, 0.01, 2.0)}
             failed = ("mine",) if value == 1.0 else ()
             steps.append(
-                Observed("l", 0, number, "m", number, str(number), at, conversation, kind, 0.5, losses, latencies, failed)
+                Observed(
+                    "l", 0, number, "m", number, str(number), at, conversation, kind, 0.5, losses, latencies, failed
+                )
             )
     return steps
 
@@ -72,9 +74,7 @@ def test_a_checkpoint_anywhere_changes_nothing(found: list[Move], cut: int) -> N
 
 def test_what_a_ledger_counts() -> None:
     """Outcomes, drops, coverage, failures of scorers, latencies."""
-    ledger = applied(
-        steps_of([("pair", 1.0, None, 1.0), ("client_left", 0.0, None, 1.0), ("drop", 0.0, None, 1.0)])
-    )
+    ledger = applied(steps_of([("pair", 1.0, None, 1.0), ("client_left", 0.0, None, 1.0), ("drop", 0.0, None, 1.0)]))
     assert ledger.coverage == Coverage(compared=1, unscored=1, dropped=4)
     assert ledger.outcomes == {"pair": 1, "client_left": 1}
     assert ledger.dropped == {"queue_full": 1, "process_died": 3}

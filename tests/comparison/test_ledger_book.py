@@ -32,7 +32,18 @@ class Writer:
         number = self.ledger.number + 1
         at = float(number) if at is None else at
         step = Observed(
-            self.ledger.id, self.ledger.epoch, number, "m", number, str(number), at, None, "same", 1.0, {"errors": loss}, {}
+            self.ledger.id,
+            self.ledger.epoch,
+            number,
+            "m",
+            number,
+            str(number),
+            at,
+            None,
+            "same",
+            1.0,
+            {"errors": loss},
+            {},
         )
         self.ledger.apply(step)
         self.lines.append(step)

@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.comparison.guardrails import Guardrail
-from mirrorgate.comparison.steps import Advanced, Basis, Dropped, Observed, decode_step, encode_step, identity_of, is_step
+from mirrorgate.comparison.steps import (
+    Advanced,
+    Basis,
+    Dropped,
+    Observed,
+    decode_step,
+    encode_step,
+    identity_of,
+    is_step,
+)
 from mirrorgate.comparison.verdict import VerdictPolicy
 
 floats = st.floats(-1.0, 1.0)
@@ -68,7 +77,7 @@ def test_what_is_no_step_is_a_value_error(line: bytes) -> None:
 def test_a_loss_outside_its_bound_is_refused() -> None:
     """The error rates depend on the bound, so that a line with another number is damage."""
     line = encode_step(Observed("l", 0, 1, "m", 1, "a", 1.0, None, "same", None, {"errors": 1.0}, {}))
-    with pytest.raises(ValueError, match="errors|losses|<="):
+    with pytest.raises(ValueError, match="<= 1"):
         decode_step(line.replace(b'"errors":1.0', b'"errors":1.5'))
 
 

@@ -550,6 +550,23 @@ async def test_a_switch_that_is_not_granted_is_an_answer(run: Any, held: bytes) 
         assert (await client.answer()).body == b"/next"
 
 
+async def test_a_switch_may_be_pipelined(run: Any) -> None:
+    """What follows it stays the tunnel's while the requests before it are answered."""
+
+    async def script(talk: Conversation) -> None:
+        assert (await talk.request()).target == "/first"
+        await talk.answer(200, b"first")
+        await echo(talk)
+
+    running = await run(script)
+    client = await running.client()
+    await client.send(request_bytes("GET", "/first") + request_bytes("GET", "/", UPGRADE) + request_bytes("GET", "/none"))
+    assert (await client.answer()).body == b"first"
+    assert (await client.head()).status == 101
+    early = request_bytes("GET", "/none")
+    assert await client.reader.readexactly(5 + len(early)) == b"hello" + early
+
+
 async def test_an_addon_refuses_a_switch(run: Any) -> None:
     """The client gets the addon's answer, the upstream a closed connection."""
 

@@ -41,7 +41,7 @@ def test_points(share: float | None, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0.0, "0.0 ms"), (0.0123, "12.3 ms"), (0.25, "250 ms"), (1.5, "1.50 s"), (600.0, "10.0 min"), (None, "–")],
+    [(0.0, "0 µs"), (0.0123, "12.3 ms"), (0.25, "250 ms"), (1.5, "1.50 s"), (600.0, "10.0 min"), (None, "–")],
 )
 def test_seconds(value: float | None, shown: str) -> None:
     """Three digits or so, in the unit that suits."""

@@ -238,7 +238,7 @@ class ClientConnection(asyncio.Protocol):
         elif close or self._tunnel:
             self.transport.close()
         else:
-            if self._reader.upgraded:
+            if self._reader.upgraded and not self._queue:  # else the request for the upgrade is still to come
                 self.unhold("upgrade")
                 self._read(None)
             if self._queue or self._error is not None:

@@ -95,7 +95,7 @@ def _facts(shadow: ShadowReport) -> Markup:
         needed = "not to be expected" if document.pairs_needed is None else f"about {count(document.pairs_needed)}"
     open_now = f", {count(document.open_conversations)} still open" if document.open_conversations else ""
     facts: list[tuple[str, Content, str]] = [
-        ("Observations", count(document.pairs), f"a conversation's turns within a minute are one{open_now}"),
+        ("Observations", count(document.pairs), f"pairs, or conversations of several turns{open_now}"),
         ("More needed", needed, f"if the rest is like the past; at least {count(document.min_pairs)} in all"),
         ("Exchanges read", count(shadow.pairs), period(shadow.first, shadow.last)),
         (

@@ -84,6 +84,8 @@ def points(share: float | None) -> str:
 def seconds(value: float | None) -> str:
     if value is None:
         return "–"
+    if value < 0.0009995:
+        return f"{1e6 * value:.0f} µs"
     if value < 0.0995:
         return f"{1000.0 * value:.1f} ms"
     if value < 0.9995:

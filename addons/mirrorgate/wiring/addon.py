@@ -139,6 +139,8 @@ class Gateway:
             return  # mitmproxy has only re-imported the script
         if self._source is None and self._cluster is None:
             self.configure(set(_LIVE_OPTIONS))  # nothing was set, so nobody has called it
+        elif self._cluster is not None:
+            self._read()  # what concerns the cluster may have been set after gateway_config
         self._started = time.time()
         # mitmproxy logs every connection at INFO or below, through several handlers, printed or not (measured).
         logging.getLogger().setLevel(logging.WARNING)

@@ -75,14 +75,17 @@ function focus(c, shadow) {
 
 function latency(c, shadow, name) {
   const title = { ttft: "Time to first token", itl: "Between tokens", e2e: "End to end" }[name];
-  const plan = layout(c, title, { type: "log", tickformat: "~s", ticksuffix: "s", nticks: 6 }, { range: [0, 101], ticksuffix: " %" });
+  const times = LEGS.flatMap((leg) => shadow.latency[leg][name].map((point) => point[0])).filter((time) => time > 0);
+  // Powers of ten over a long way, 1 - 2 - 5 over a short one.
+  const dtick = times.length && Math.max(...times) / Math.min(...times) > 300 ? 1 : "D2";
+  const plan = layout(c, title, { type: "log", tickformat: "~s", ticksuffix: "s", dtick }, { range: [0, 101], ticksuffix: " %" });
   const slo = shadow.slo[name];
   if (slo) {
     plan.shapes.push({ type: "line", yref: "paper", y0: 0, y1: 1, x0: slo, x1: slo, line: { color: c.bad, width: 1, dash: "dash" } });
     plan.annotations.push({ yref: "paper", y: 1, x: Math.log10(slo), text: "SLO", showarrow: false, xanchor: "left",
       yanchor: "top", font: { size: 11, color: c.bad } });
   }
-  const traces = LEGS.filter((leg) => shadow.latency[leg] && shadow.latency[leg][name].length).map((leg) => ({
+  const traces = LEGS.filter((leg) => shadow.latency[leg][name].length).map((leg) => ({
     type: "scatter", mode: "lines", name: leg, x: shadow.latency[leg][name].map((point) => point[0]),
     y: shadow.latency[leg][name].map((point) => 100 * point[1]), line: { color: c[leg], width: 2 },
     hovertemplate: `${leg}: %{y:.1f} % within %{x:.3s}s<extra></extra>`,
