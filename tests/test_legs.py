@@ -1,5 +1,6 @@
 """What a shadow's leg is sent: neither credentials nor framing, the policy's changes, an end to it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.admission.limits import Limits
-from mirrorgate.legs import LEG_HEADER, candidate_target, control_target, policy_bytes, without_credentials
+from mirrorgate.legs import (
+    LEG_HEADER,
+    candidate_target,
+    control_target,
+    policy_bytes,
+    subject_bytes,
+    without_credentials,
+)
 from mirrorgate.plans import Effective, MirrorPlan, Plan
 from mirrorgate.records import Leg, Target
 from mirrorgate.resources.endpoints import Address
@@ -261,3 +269,53 @@ def test_a_policy_comes_back_as_it_was_declared(manifests: Any, spec: str) -> No
 def test_the_default_policy_comes_back() -> None:
     """A mirror without a ShadowPolicy has one all the same."""
     assert ShadowPolicySpec.model_validate_json(policy_bytes(ShadowPolicySpec())) == ShadowPolicySpec()
+
+
+# What is compared
+
+
+def subject(manifests: Any, rules: str, *more: str) -> dict[str, Any]:
+    snapshot: Snapshot = manifests.snapshot(
+        manifests.route(rules),
+        *(manifests.server(name, port) for name, port in (("a", 7001), ("b", 7002), ("c", 7003))),
+        *more,
+    )
+    rule = snapshot.table.listeners[0].matches[0].rule
+    found: dict[str, Any] = json.loads(subject_bytes(rule, rule.mirrors[0]))
+    return found
+
+
+def test_a_subject_is_what_is_declared(manifests: Any) -> None:
+    """Destinations of both sides and the candidate's model; neither endpoints nor shares."""
+    ref = f"{{type: RequestMirror, requestMirror: {{backendRef: {manifests.to_server('b')}, percent: %d}}}}"
+    rules = f"[{{backendRefs: [{manifests.to_server('a', ', weight: %d')}, {manifests.to_server('c', ', weight: %d')}]"
+    rules += f", filters: [{ref}]}}]"
+    found = subject(manifests, rules % (9, 1, 100))
+    assert found == {
+        "route": "default/route",
+        "rule": 0,
+        "primary": [{"ref": "Backend default/a"}, {"ref": "Backend default/c"}],
+        "candidate": {"ref": "Backend default/b"},
+    }
+    assert subject(manifests, rules % (1, 5, 10)) == found
+    assert subject(manifests, rules % (1, 0, 10))["primary"] == [{"ref": "Backend default/a"}]
+    policy = manifests.policy("ShadowPolicy", "candidate: {modelName: next}")
+    assert subject(manifests, rules % (9, 1, 100), policy)["candidate"]["model"] == "next"
+
+
+def test_a_subject_names_the_models_of_a_pool(manifests: Any) -> None:
+    """Another target model is another comparison."""
+    ref = f"{{type: RequestMirror, requestMirror: {{backendRef: {manifests.to_server('b')}}}}}"
+    rules = f"[{{backendRefs: [{manifests.to_pool('p')}], filters: [{ref}]}}]"
+    model = (
+        "apiVersion: inference.networking.x-k8s.io/v1alpha2\nkind: InferenceModel\nmetadata: {name: m}\n"
+        "spec: {modelName: food, criticality: Standard, poolRef: {name: p}, targetModels: [{name: food-v2, weight: 1}]}"
+    )
+    (primary,) = subject(manifests, rules, manifests.pool("p", 7004), model)["primary"]
+    assert primary == {"ref": "InferencePool default/p", "models": {"food": ["food-v2"]}}
+
+
+def test_a_subject_travels_with_the_candidates_target() -> None:
+    """The shadow process starts the evidence anew when it changes."""
+    target = candidate_target(MirrorPlan(mirror(), HERE), HERE, plan(), [], b"policy", b"subject")
+    assert (target.policy, target.subject) == (b"policy", b"subject")

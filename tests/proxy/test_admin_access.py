@@ -71,6 +71,12 @@ def test_reading_without_a_token(peer: str, headers: dict[str, str], status: int
         ("Bearer secret2", 401),
         ("Bearer ", 401),
         ("Basic secret", 401),
+        ("Basic YW55Ym9keTpzZWNyZXQ=", 200),  # anybody:secret
+        ("basic OnNlY3JldA==", 200),  # :secret
+        ("Basic c2VjcmV0", 401),  # secret
+        ("Basic c2VjcmV0Og==", 401),  # secret:
+        ("Basic YW55Ym9keTpzZWNyZXQ", 401),  # cut
+        ("Basic \udce9", 401),
         ("secret", 401),
         ("Bearer sécret\udce9", 401),
     ],

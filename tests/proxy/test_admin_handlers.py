@@ -54,6 +54,45 @@ async def test_views_answer_json() -> None:
         assert (await client.get("/verdict")).json() == {"verdict": "HOLD", "reason": "collecting", "shadows": []}
 
 
+async def test_one_verdict_has_its_fields_at_the_top_level() -> None:
+    """For tools that read one value; a cluster that is no mirror's is not found."""
+    sources = replace(SOURCES, verdict_of=lambda cluster: {"promote": 1} if cluster == "a/b" else None)
+    async with _client(sources) as client:
+        answer = await client.get("/verdict", params={"cluster": "a/b"})
+        assert (answer.status_code, answer.json()) == (200, {"promote": 1})
+        assert (await client.get("/verdict?cluster=other")).status_code == 404
+        assert (await client.get("/verdict?cluster=")).json()["shadows"] == []
+    async with _client(sources, peer="192.0.2.7") as client:
+        assert (await client.get("/verdict?cluster=a/b")).status_code == 401
+
+
+async def test_gates_answer_by_their_status() -> None:
+    """200 when the decision is the wanted one, 409 when not, to GET and to the POST of a webhook alike."""
+    found = {"": ("HOLD", "wait"), "good": ("PROMOTE", "fine"), "bad": ("REJECT", "broken")}
+    async with _client(replace(SOURCES, decision_of=found.get)) as client:
+        for ask in (client.get, client.post):
+            for path, status in (
+                ("/verdict/promote", 409),
+                ("/verdict/promote?cluster=good", 200),
+                ("/verdict/promote?cluster=bad", 409),
+                ("/verdict/reject?cluster=good", 409),
+                ("/verdict/reject?cluster=bad", 200),
+                ("/verdict/reject?cluster=other", 404),
+            ):
+                assert (await ask(path)).status_code == status, path
+        answer = await client.post("/verdict/reject?cluster=bad", json={"name": "canary", "phase": "Progressing"})
+        assert answer.json() == {"verdict": "REJECT", "reason": "broken"}
+
+
+async def test_a_webhook_may_carry_the_token_in_its_address() -> None:
+    """As the password of Basic, since it can be given no header; for reading only."""
+    async with _client(token="secret", peer="192.0.2.7") as client:
+        for password, status in (("secret", 409), ("wrong", 401), ("", 401)):
+            answer = await client.post("/verdict/promote", auth=("anybody", password))
+            assert answer.status_code == status
+        assert (await client.post("/mirror/pause", auth=("anybody", "secret"))).status_code == 401
+
+
 async def test_people_get_indented_json() -> None:
     """With `?pretty`, or in a browser."""
     async with _client() as client:

@@ -168,6 +168,21 @@ async def test_connection_close_is_honoured(run: Any) -> None:
     assert await client.closed()
 
 
+async def test_the_last_answer_is_not_lost_to_a_reset(run: Any) -> None:
+    """What the client still sends is read and dropped for a while; it sees the end at once."""
+    running = await run(ECHO)
+    client = await running.client()
+    await client.send(request_bytes("GET", "/last", [("connection", "close")]))
+    assert (await client.answer()).body == b"/last"
+    await client.send(request_bytes("GET", "/more"))
+    assert await client.closed()
+    found = await only_connection(running)
+    assert found._discarding
+    await client.close()
+    await until(lambda: not running.gateway.plane.connections)
+    assert len(running.gateway.done) == 1
+
+
 async def test_idle_connections_end(run: Any) -> None:
     """After the idle timeout, in good order; those in use do not."""
     running = await run(ECHO, settings=Settings(idle_timeout=10))
@@ -210,6 +225,7 @@ async def test_a_client_that_never_reads_its_answer_is_hung_up_on(run: Any) -> N
     await client.send(request_bytes("GET", "/", [("connection", "close")]))
     await running.done()
     found = await only_connection(running)
+    found._close_after_linger()
     assert found.closed
     found.sweep(time.monotonic())
     found.sweep(time.monotonic() + 5)

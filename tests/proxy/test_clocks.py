@@ -1,4 +1,4 @@
-"""Timers of an exchange, by themselves; what they cut is tested through the proxy (`test_carrying`)."""
+"""The timers of an exchange: by themselves, and what they cut of real ones."""
 
 from __future__ import annotations
 
@@ -6,10 +6,25 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from mirrorgate.errors import Refusal
+import pytest
+
+from mirrorgate.errors import REPLIES, Refusal
 from mirrorgate.plans import Effective
 from mirrorgate.proxy.clocks import Clocks
+from mirrorgate.proxy.dataplane import Settings
+from mirrorgate.testing.backends import Conversation, answering, response_bytes
+from mirrorgate.testing.clients import request_bytes
 from mirrorgate.testing.in_loop import until
+
+OK = answering(response_bytes(body=b"ok"))
+STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n"
+LIMITS = "circuitBreaker: {maxConnections: 1, maxPendingRequests: 1, maxParallelRequests: 1}"
+
+
+async def silent(talk: Conversation) -> None:
+    """Take a request and never answer."""
+    await talk.request()
+    await talk.gone()
 
 
 class Held:
@@ -81,3 +96,119 @@ async def test_nobody_is_cut_while_an_addon_is_at_work() -> None:
     held.hooks.busy = False
     await until(lambda: Refusal.STREAM_IDLE in held.cut)
     clocks.stop()
+
+
+@pytest.mark.parametrize(
+    ("policy", "status", "flag", "details"),
+    [
+        ("timeout: {http: {requestTimeout: 30ms}}", 504, "UT", "response_timeout"),
+        ("timeout: {http: {streamIdleTimeout: 30ms, requestTimeout: 0s}}", 504, "SI", "stream_idle_timeout"),
+        ("timeout: {http: {maxStreamDuration: 30ms}}", 504, "UMSDR", "max_stream_duration"),
+    ],
+)
+@pytest.mark.parametrize("started", [False, True])
+async def test_what_takes_too_long_ends(
+    run: Any, policy: str, status: int, flag: str, details: str, started: bool
+) -> None:
+    """With 504 before the head and a cut behind it; the upstream's connection is closed."""
+    gone = asyncio.Event()
+
+    async def script(talk: Conversation) -> None:
+        await talk.request()
+        if started:
+            await talk.say(STREAM)
+        await talk.gone()
+        gone.set()
+
+    running = await run(script, policy=policy)
+    client = await running.client()
+    await client.send(request_bytes("GET", "/"))
+    if started:
+        assert (await client.head()).status == 200
+        assert await client.closed()
+    else:
+        answer = await client.answer()
+        assert (answer.status, answer.body) == (status, REPLIES[_refusal(flag)].body.encode())
+        assert answer.head.header("connection") is None
+    await gone.wait()
+    done = await running.done()
+    assert (done.status, done.flag, done.details) == (200 if started else status, flag, details)
+    assert running.cluster.connections == 0
+
+
+def _refusal(flag: str) -> Refusal:
+    return next(refusal for refusal, reply in REPLIES.items() if reply.flag == flag and reply.status == 504)
+
+
+async def test_bytes_keep_a_stream_alive(run: Any) -> None:
+    """The idle timeout is between bytes, not for all of them."""
+    running = await run(_ticking, policy="timeout: {http: {streamIdleTimeout: 150ms, requestTimeout: 0s}}")
+    client = await running.client()
+    await client.send(request_bytes("GET", "/"))
+    await client.head()
+    assert await client.reader.readexactly(40) == b"tick\n" * 8
+    assert (await running.done()).flag == "-"
+
+
+async def _ticking(talk: Conversation) -> None:
+    await talk.request()
+    await talk.say(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 40\r\nconnection: close\r\n\r\n"
+    )
+    for _ in range(8):
+        await asyncio.sleep(0.05)  # the pause is what is tested
+        await talk.say(b"tick\n")
+    await talk.gone()
+
+
+async def test_a_client_that_does_not_read_the_end_is_cut(run: Any) -> None:
+    """It holds its place as long as it makes progress, and not for ever."""
+    running = await run(
+        answering(response_bytes(body=b"x" * 20_000_000)),
+        policy="timeout: {http: {streamIdleTimeout: 100ms, requestTimeout: 0s}}",
+        settings=Settings(stream_over=None),
+    )
+    client = await running.client(receive_buffer=50_000)
+    client.stop_reading()
+    await client.send(request_bytes("GET", "/"))
+    await until(lambda: running.gateway.plane.pools and running.cluster.active == 1)
+    done = await running.done()
+    assert (done.status, done.flag) == (200, "SI")
+    assert running.cluster.active == 0
+
+
+async def test_the_request_timeout_runs_from_the_end_of_the_upload(run: Any) -> None:
+    """A slow upload does not use it up (measured on Envoy)."""
+
+    async def script(talk: Conversation) -> None:
+        await talk.request()
+        await talk.answer(200, b"ok")
+        await talk.gone()
+
+    running = await run(script, policy="timeout: {http: {requestTimeout: 100ms}}", settings=Settings(stream_over=0))
+    client = await running.client()
+    await client.send(request_bytes("POST", "/", [("content-length", "4")], b"ab"))
+    await asyncio.sleep(0.2)  # twice the timeout: this is what is tested
+    await client.send(b"cd")
+    assert (await client.answer()).status == 200
+
+
+async def test_an_upload_that_stops_is_ended(run: Any) -> None:
+    """While it is buffered no upstream is waited for, but the client is, and not for ever."""
+    running = await run(OK, policy="timeout: {http: {streamIdleTimeout: 50ms}}")
+    client = await running.client()
+    await client.send(request_bytes("POST", "/", [("content-length", "4")], b"ab"))
+    answer = await client.answer()
+    assert (answer.status, answer.head.header("connection")) == (504, "close")
+    assert (await running.done()).flag == "SI"
+
+
+async def test_a_queue_is_not_waited_in_for_ever(run: Any) -> None:
+    """The request timeout runs there as well."""
+    running = await run(silent, policy=LIMITS + ", timeout: {http: {requestTimeout: 50ms}}")
+    first, second = await running.client(), await running.client()
+    await first.send(request_bytes("GET", "/"))
+    await until(lambda: running.gateway.plane.pools and running.cluster.active == 1)
+    answer = await second.request("GET", "/")
+    assert answer.status == 504
+    assert (await first.answer()).status == 504

@@ -85,7 +85,9 @@ async def test_limits_are_envoys(
 async def test_the_place_is_held_until_the_client_has_the_last_byte(run: Any) -> None:
     """Then the next is served, on the same connection."""
     gate = Gate()
-    running = await run(gate, policy="circuitBreaker: {maxConnections: 1, maxPendingRequests: 2, maxParallelRequests: 1}")
+    running = await run(
+        gate, policy="circuitBreaker: {maxConnections: 1, maxPendingRequests: 2, maxParallelRequests: 1}"
+    )
     clients = await at_once(running, 3)
     assert (running.cluster.active, running.cluster.pending) == (1, 2)
     gate.go.set()
@@ -93,6 +95,26 @@ async def test_the_place_is_held_until_the_client_has_the_last_byte(run: Any) ->
     assert len(running.backend.conversations) == 1
     assert [request.target for request in running.backend.requests] == ["/0", "/1", "/2"]
     assert all(done.queued > 0 for done in running.gateway.done)
+
+
+async def test_a_place_that_a_timeout_frees_is_the_next_ones(run: Any) -> None:
+    """On a new connection, since the old one is closed."""
+
+    async def script(talk: Conversation) -> None:
+        request = await talk.request()
+        if request.target != "/0":
+            await talk.answer(200, b"ok")
+        await talk.gone()
+
+    limits = "circuitBreaker: {maxConnections: 1, maxPendingRequests: 2, maxParallelRequests: 1}"
+    running = await run(script, policy=limits + ", timeout: {http: {requestTimeout: 200ms}}")
+    [first] = await at_once(running, 1)
+    await asyncio.sleep(0.1)  # half of the first one's time, so that the second's is not over with it
+    second = await running.client()
+    await second.send(request_bytes("GET", "/1"))
+    assert (await first.answer()).status == 504
+    assert (await second.answer()).status == 200
+    assert len(running.backend.conversations) == 2
 
 
 async def test_every_exchange_is_told_of_once(run: Any) -> None:
@@ -139,13 +161,17 @@ async def test_a_drain_waits_for_what_is_under_way(run: Any) -> None:
 async def test_a_close_ends_everything(run: Any) -> None:
     """Whatever waits, for whomever."""
     gate = Gate()
-    running = await run(gate, policy="circuitBreaker: {maxConnections: 1, maxPendingRequests: 1, maxParallelRequests: 1}")
+    running = await run(
+        gate, policy="circuitBreaker: {maxConnections: 1, maxPendingRequests: 1, maxParallelRequests: 1}"
+    )
     clients = await at_once(running, 2)
     running.gateway.plane.close()
     for client in clients:
         assert await client.closed() is not None
     assert [done.flag for done in await running.gateway.exchanges(2)] == ["DC", "DC"]
-    running.gateway.plane.hooks = type(running.gateway.plane.hooks)(running.gateway.manager)  # for the fixture's own end
+    running.gateway.plane.hooks = type(running.gateway.plane.hooks)(
+        running.gateway.manager
+    )  # for the fixture's own end
 
 
 async def test_a_reload_changes_limits_and_endpoints(run: Any, manifests: Any) -> None:
@@ -189,7 +215,9 @@ async def test_a_pool_whose_rule_comes_back_is_kept(run: Any, manifests: Any) ->
 async def test_a_cluster_is_calm_under_half_of_its_limit(run: Any) -> None:
     """Of connections or of requests, whichever is less; one that nobody has used is calm."""
     gate = Gate()
-    running = await run(gate, policy="circuitBreaker: {maxConnections: 4, maxPendingRequests: 9, maxParallelRequests: 9}")
+    running = await run(
+        gate, policy="circuitBreaker: {maxConnections: 4, maxPendingRequests: 9, maxParallelRequests: 9}"
+    )
     plane = running.gateway.plane
     cluster = "httproute/default/route/rule/0"
     assert plane.calm(cluster)

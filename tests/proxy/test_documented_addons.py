@@ -109,7 +109,6 @@ class InternetInMirror:
 async def test_answers_are_turned_around(run: Any) -> None:
     """Decoded and encoded again as mitmproxy does for addons."""
 
-
     body = gzip.compress(b"hello")
     running = await run(answering(response_bytes(200, body, ("content-encoding", "gzip"))), InternetInMirror())
     answer = await (await running.client()).request("GET", "/")

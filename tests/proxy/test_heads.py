@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from mirrorgate.proxy.heads import Malformed, RequestHead, render_response, request_head, response_head, without_hop_by_hop
+from mirrorgate.proxy.heads import (
+    Malformed,
+    RequestHead,
+    render_response,
+    request_head,
+    response_head,
+    without_hop_by_hop,
+)
 
 HOST = ((b"Host", b"example.com"),)
 
 
 def head(
-    target: bytes = b"/", *fields: tuple[bytes, bytes], method: bytes = b"GET", version: str = "1.1", upgrading: bool = False
+    target: bytes = b"/",
+    *fields: tuple[bytes, bytes],
+    method: bytes = b"GET",
+    version: str = "1.1",
+    upgrading: bool = False,
 ) -> RequestHead:
     """Make a request's head, with a Host where none is given."""
     named = fields if any(name.lower() == b"host" for name, _ in fields) or version == "1.0" else (*HOST, *fields)
@@ -100,7 +111,14 @@ def test_bodies_are_announced_by_length_or_coding() -> None:
 
 @pytest.mark.parametrize(
     ("status", "to_head", "bodiless"),
-    [(200, False, False), (200, True, True), (204, False, True), (304, False, True), (101, False, True), (205, False, False)],
+    [
+        (200, False, False),
+        (200, True, True),
+        (204, False, True),
+        (304, False, True),
+        (101, False, True),
+        (205, False, False),
+    ],
 )
 def test_some_answers_have_no_body(status: int, to_head: bool, bodiless: bool) -> None:
     """Whatever their fields say (RFC 9112, 6.3)."""
@@ -138,4 +156,7 @@ def test_fields_of_one_connection_do_not_travel_on() -> None:
 
 def test_response_heads_are_rendered() -> None:
     """As HTTP/1.1, fields in their order."""
-    assert render_response(404, b"Not Found", [(b"a", b"1"), (b"b", b"")]) == b"HTTP/1.1 404 Not Found\r\na: 1\r\nb: \r\n\r\n"
+    assert (
+        render_response(404, b"Not Found", [(b"a", b"1"), (b"b", b"")])
+        == b"HTTP/1.1 404 Not Found\r\na: 1\r\nb: \r\n\r\n"
+    )

@@ -1,4 +1,4 @@
-"""Reading HTTP/1.1: what is refused, what is understood, and that the cuts of a stream do not matter."""
+"""Reading requests: what is refused, what is understood, and that the cuts of a stream do not matter."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.errors import Refusal
-from mirrorgate.proxy.heads import Fields, Malformed, RequestHead, ResponseHead
-from mirrorgate.proxy.http1 import MAX_HEADER_FIELDS, RequestReader, ResponseReader
+from mirrorgate.proxy.heads import Fields, Malformed, RequestHead
+from mirrorgate.proxy.http1 import MAX_HEADER_FIELDS, RequestReader
 
 MAX_HEAD = 4096
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -22,15 +22,11 @@ class Sink:
 
     def __init__(self) -> None:
         self.events: list[tuple[object, ...]] = []
-        self.heads: list[RequestHead | ResponseHead] = []
+        self.heads: list[RequestHead] = []
 
     def request_head(self, head: RequestHead) -> None:
         self.heads.append(head)
         self.events.append(("head", head.method, head.path))
-
-    def response_head(self, head: ResponseHead) -> None:
-        self.heads.append(head)
-        self.events.append(("head", head.status))
 
     def request_body(self, data: bytes) -> None:
         if self.events[-1][0] == "body":
@@ -39,9 +35,6 @@ class Sink:
 
     def request_end(self, trailers: Fields) -> None:
         self.events.append(("end", trailers))
-
-    response_body = request_body
-    response_end = request_end
 
 
 def read_requests(pieces: Iterable[bytes]) -> tuple[Sink, RequestReader, Malformed | None]:
@@ -54,19 +47,6 @@ def read_requests(pieces: Iterable[bytes]) -> tuple[Sink, RequestReader, Malform
     except Malformed as error:
         return sink, reader, error
     return sink, reader, None
-
-
-def read_response(*pieces: bytes, head: bool = False) -> tuple[Sink, ResponseReader, str]:
-    """Feed the answer to one request; the third is what is malformed, empty for nothing."""
-    sink = Sink()
-    reader = ResponseReader(sink, MAX_HEAD)
-    reader.begin(head=head)
-    try:
-        for piece in pieces:
-            reader.feed(piece)
-    except Malformed as error:
-        return sink, reader, str(error)
-    return sink, reader, ""
 
 
 def post(*fields: bytes, body: bytes = b"", version: bytes = b"1.1") -> bytes:
@@ -171,7 +151,13 @@ def test_malformed_bodies_never_end(data: bytes) -> None:
 
 def test_requests_follow_one_another() -> None:
     """Pipelined in one piece, with empty lines before the first (RFC 9112, 2.2), bodies and trailers."""
-    data = b"\r\n\r\n" + GET + post(b"content-length: 3", body=b"abc") + post(CHUNKED, body=b"2;x=y\r\nab\r\n1\r\nc\r\n0\r\nt: 1\r\n\r\n") + GET
+    data = (
+        b"\r\n\r\n"
+        + GET
+        + post(b"content-length: 3", body=b"abc")
+        + post(CHUNKED, body=b"2;x=y\r\nab\r\n1\r\nc\r\n0\r\nt: 1\r\n\r\n")
+        + GET
+    )
     sink, reader, error = read_requests([data])
     body = [("head", b"POST", b"/"), ("body", b"abc")]
     assert sink.events == [*GET_EVENTS, *body, ("end", ()), *body, ("end", ((b"t", b"1"),)), *GET_EVENTS]
@@ -183,8 +169,8 @@ def test_old_clients_are_understood() -> None:
     """HTTP/1.0 needs no Host and keeps the connection only when it says so."""
     sink, _, _ = read_requests([b"GET / HTTP/1.0\r\n\r\n"])
     again, _, _ = read_requests([b"GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n"])
-    assert [sink.heads[0].version, sink.heads[0].keep_alive] == [b"HTTP/1.0", False]  # type: ignore[union-attr]
-    assert again.heads[0].keep_alive  # type: ignore[union-attr]
+    assert [sink.heads[0].version, sink.heads[0].keep_alive] == [b"HTTP/1.0", False]
+    assert again.heads[0].keep_alive
 
 
 def test_nothing_comes_behind_a_close() -> None:
@@ -311,147 +297,3 @@ def test_the_cuts_of_a_request_stream_do_not_matter(stream: bytes, draw: st.Data
     assert cut.events == whole.events
     assert (cut_error is None) == (error is None)
     assert (again.upgraded, again.held) == (reader.upgraded, reader.held) or error is not None
-
-
-OK = b"HTTP/1.1 200 OK\r\n"
-
-
-def test_answers_are_framed_by_length_chunks_or_the_end() -> None:
-    """And the connection may be used again where the end is known."""
-    sized, reader, _ = read_response(OK + b"content-length: 2\r\n\r\na", b"b")
-    assert (sized.events, reader.keep_alive) == ([("head", 200), ("body", b"ab"), ("end", ())], True)
-    chunked, reader, _ = read_response(OK + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nt: 1\r\n\r\n")
-    assert (chunked.events, reader.keep_alive) == ([("head", 200), ("body", b"a"), ("end", ((b"t", b"1"),))], True)
-    open_ended, reader, _ = read_response(OK + b"\r\nab", b"c")
-    assert open_ended.events == [("head", 200), ("body", b"abc")]
-    assert reader.eof()
-    assert (open_ended.events[-1], reader.keep_alive) == (("end", ()), False)
-    assert not reader.eof()
-
-
-def test_an_end_before_the_end_is_no_end() -> None:
-    """Of a head, a sized body or a chunked one."""
-    for data in (b"HTTP/1.1 2", OK, OK + b"content-length: 2\r\n\r\na", OK + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n"):
-        sink, reader, _ = read_response(data)
-        assert not reader.eof()
-        assert ("end", ()) not in sink.events
-
-
-@pytest.mark.parametrize("fields", [b"", b"content-length: 5\r\n", b"content-length: 0\r\n", b"transfer-encoding: chunked\r\n"])
-def test_the_answer_to_head_ends_with_its_head(fields: bytes) -> None:
-    """Whatever its fields say, and the connection goes on with the next answer."""
-    sink, reader, _ = read_response(OK + fields + b"\r\n", head=True)
-    assert sink.events == [("head", 200), ("end", ())]
-    if fields:
-        assert reader.keep_alive
-        reader.begin(head=False)
-        reader.feed(OK + b"content-length: 1\r\n\r\nx")
-        assert sink.events[2:] == [("head", 200), ("body", b"x"), ("end", ())]
-
-
-@pytest.mark.parametrize("head", [False, True])
-@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-@pytest.mark.parametrize("fields", [b"", b"content-length: 5\r\n", b"transfer-encoding: chunked\r\n"])
-def test_answers_without_a_body_end_with_their_head(status: bytes, fields: bytes, head: bool) -> None:
-    """204 and 304, whatever their fields say."""
-    sink, reader, problem = read_response(b"HTTP/1.1 " + status + b"\r\n" + fields + b"\r\n", head=head)
-    assert (sink.events, problem) == ([("head", int(status[:3])), ("end", ())], "")
-    assert reader.keep_alive
-
-
-def test_interim_answers_are_passed_over() -> None:
-    """100 and 103 are of this connection; the answer follows, to HEAD too."""
-    early = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
-    sink, _, _ = read_response(b"HTTP/1.1 100 Continue\r\n\r\n" + early, early + OK + b"content-length: 1\r\n\r\nx")
-    assert sink.events == [("head", 200), ("body", b"x"), ("end", ())]
-    assert sink.heads[0].fields == ((b"content-length", b"1"),)
-    sink, _, _ = read_response(early + OK + b"content-length: 1\r\n\r\n", head=True)
-    assert sink.events == [("head", 200), ("end", ())]
-
-
-@pytest.mark.parametrize("extra", [b"x", b"HTTP/1.1 200 OK\r\n\r\n", b"\r\nHTTP/1.1 200 OK\r\n\r\n"])
-@pytest.mark.parametrize("fields", [b"content-length: 2\r\n\r\nab", b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"])
-def test_bytes_behind_an_answer_poison_the_connection(fields: bytes, extra: bytes) -> None:
-    """The answer stands, but whatever comes next would be taken for somebody else's."""
-    sink, reader, problem = read_response(OK + fields + extra)
-    assert sink.events == [("head", 200), ("body", b"ab"), ("end", ())]
-    assert problem
-    assert not reader.keep_alive
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"garbage",
-        b"HTTP/1.1 99 X\r\n\r\n",
-        b"HTTP/1.1 000 X\r\ncontent-length: 0\r\n\r\n",
-        b"HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n",
-        b"HTTP/1.1 200 OK\ncontent-length: 0\n\n",
-        OK + b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
-        OK + b"content-length: 1\r\ncontent-length: 1\r\n\r\nx",
-        OK + b"content-length: -1\r\n\r\n",
-        OK + b"transfer-encoding: gzip\r\n\r\n",
-        OK + b"x: a\r\n b\r\n\r\n",
-        OK + b"x: a\x00\r\n\r\n",
-        b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        OK + b"x: " + b"y" * MAX_HEAD,
-        OK + b"x: y\r\n" * (MAX_HEADER_FIELDS + 2),
-        b"HTTP/1.1 100 Continue\r\nx: " + b"y" * MAX_HEAD,
-    ],
-)
-def test_malformed_answers_are_none(data: bytes) -> None:
-    """Not even a head is told."""
-    sink, reader, problem = read_response(data)
-    assert problem
-    assert sink.events == []
-    assert not reader.keep_alive
-
-
-def test_a_body_in_the_answer_to_head_is_malformed() -> None:
-    """A server that sends one is out of step."""
-    _, reader, problem = read_response(OK + b"content-length: 2\r\n\r\nab", head=True)
-    assert problem == "a body in the answer to HEAD"
-    assert not reader.keep_alive
-
-
-def test_data_without_a_request_is_malformed() -> None:
-    """Before the first request, and after an answer."""
-    reader = ResponseReader(Sink(), MAX_HEAD)
-    with pytest.raises(Malformed, match="without a request"):
-        reader.feed(OK)
-
-
-def test_a_switch_of_protocols_is_a_head_alone() -> None:
-    """What stands behind it belongs to the tunnel, and is there when the head is told."""
-    sink, reader, _ = read_response(b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nabc")
-    assert (sink.events, reader.rest) == ([("head", 101)], b"abc")
-    assert not reader.keep_alive
-
-
-ANSWERS = st.sampled_from(
-    [
-        OK + b"content-length: 5\r\n\r\nhello",
-        OK + b"transfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\nt: 1\r\n\r\n",
-        OK + b"\r\nhello",
-        b"HTTP/1.1 204 No Content\r\n\r\n",
-        b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n",
-        b"HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nabc",
-        OK + b"content-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n\r\n",
-    ]
-)
-
-
-@given(st.integers(0, 2), ANSWERS, st.data())
-def test_the_cuts_of_an_answer_do_not_matter(interim: int, answer: bytes, draw: st.DataObject) -> None:
-    """Any cut gives the same events, the same verdict on the connection, and the same rest."""
-    stream = b"HTTP/1.1 100 Continue\r\n\r\n" * interim + answer
-    cuts = sorted(draw.draw(st.sets(st.integers(0, len(stream)), max_size=12)))
-    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True) if a < b]
-    whole, reader, problem = read_response(stream)
-    cut, again, cut_problem = read_response(*pieces)
-    if whole.heads and whole.heads[0].status == 101:  # type: ignore[union-attr]
-        assert cut.events == whole.events  # the rest is the tunnel's from here on
-        return
-    assert cut.events == whole.events
-    assert bool(cut_problem) == bool(problem)
-    assert again.keep_alive == reader.keep_alive

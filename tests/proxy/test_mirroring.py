@@ -117,14 +117,25 @@ async def test_an_admitted_request_is_handed_off_with_its_answer(run: Any, manif
     assert done.mirrored == 1
     assert mirrored.kinds == [ExchangeStarted, ExchangeFinished]
     started = mirrored.started
-    assert (started.id, started.method, started.path, started.host, started.body) == (done.id, "POST", "/a?b", "test", b"body")
+    assert (started.id, started.method, started.path, started.host, started.body) == (
+        done.id,
+        "POST",
+        "/a?b",
+        "test",
+        b"body",
+    )
     assert (started.cluster, started.endpoint, started.route) == (done.cluster, done.endpoint, "default/route")
     names = [name for name, _ in started.headers]
     assert b"x-client" in names
     assert b"x-request-id" in names
     assert not {b"authorization", b"cookie"} & set(names)
     [target] = started.targets
-    assert (target.leg, target.host, target.port, target.ref) == (Leg.CANDIDATE, "127.0.0.1", 9, "Backend default/candidate")
+    assert (target.leg, target.host, target.port, target.ref) == (
+        Leg.CANDIDATE,
+        "127.0.0.1",
+        9,
+        "Backend default/candidate",
+    )
     assert not {b"authorization", b"cookie", b"content-length"} & {name.lower() for name, _ in target.head}
     finished = mirrored.finished
     assert (finished.outcome, finished.status, finished.flag, finished.chunks) == ("complete", 200, "-", [b"answer"])
@@ -206,7 +217,9 @@ async def test_answers_that_are_none_are_told_as_such(
     async def script(talk: Conversation) -> None:
         await talk.request()
         if how != "nothing":
-            await talk.say(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\ndata: 1\n\n")
+            await talk.say(
+                b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99\r\n\r\ndata: 1\n\n"
+            )
             if how == "leave":
                 await talk.gone()
 
@@ -225,7 +238,9 @@ async def test_answers_that_are_none_are_told_as_such(
 async def test_an_answer_larger_than_its_room_is_cut(run: Any, manifests: Any) -> None:
     """And says so; the client gets all of it."""
     body = b"x" * 700_000
-    mirrored = await start(run, manifests, script=answering(response_bytes(body=body)), settings=Settings(stream_over=1000))
+    mirrored = await start(
+        run, manifests, script=answering(response_bytes(body=body)), settings=Settings(stream_over=1000)
+    )
     answer = await (await mirrored.running.client()).request("GET", "/")
     assert answer.body == body
     await mirrored.running.done()

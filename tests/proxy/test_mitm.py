@@ -15,13 +15,24 @@ from mitmproxy.proxy.layers.http import HttpRequestHook
 from mitmproxy.test import taddons, tflow
 
 from mirrorgate.proxy import mitm
-from mirrorgate.proxy.mitm import GatewayInstance, GatewayMode, Hooks, check_version, killed, new_client, stock_mode, wait_for_resume
+from mirrorgate.proxy.mitm import (
+    GatewayInstance,
+    GatewayMode,
+    Hooks,
+    check_version,
+    killed,
+    new_client,
+    stock_mode,
+    wait_for_resume,
+)
 
 
 class Notes:
     """An addon that notes its calls in a list that others share."""
 
-    def __init__(self, name: str, calls: list[str], *addons: object, raises: Exception | None = None, waits: bool = False) -> None:
+    def __init__(
+        self, name: str, calls: list[str], *addons: object, raises: Exception | None = None, waits: bool = False
+    ) -> None:
         self.name = name
         self.calls = calls
         self.addons = addons
@@ -65,7 +76,9 @@ async def stock(context: taddons.context) -> None:
 @pytest.mark.parametrize("first_waits", [False, True])
 @pytest.mark.parametrize("second_waits", [False, True])
 @pytest.mark.parametrize("raises", [None, ValueError("no"), exceptions.AddonHalt()], ids=["fine", "raises", "halts"])
-async def test_handlers_are_called_in_mitmproxys_order(first_waits: bool, second_waits: bool, raises: Exception | None) -> None:
+async def test_handlers_are_called_in_mitmproxys_order(
+    first_waits: bool, second_waits: bool, raises: Exception | None
+) -> None:
     """Nested ones included, each awaited before the next; one that raises is logged, one that halts is the last."""
     calls: list[str] = []
     third = Notes("third", calls)

@@ -16,6 +16,7 @@ from mirrorgate.proxy.heads import RequestHead, request_head, response_head
 from mirrorgate.proxy.rendering import (
     answer_head,
     forwarded_head,
+    last_chunk,
     local_fields,
     reason_of,
     reply_body,
@@ -37,7 +38,13 @@ def plan(**more: Any) -> Plan:
 
 def forwarded(*fields: tuple[bytes, bytes], plan: Plan = plan(), **more: Any) -> list[tuple[bytes, bytes]]:  # noqa: B008
     """Make the head that goes to the upstream."""
-    options: dict[str, Any] = {"client": "10.9.9.9", "body": b"", "content_length": None, "chunked": False, "upgrade": b""}
+    options: dict[str, Any] = {
+        "client": "10.9.9.9",
+        "body": b"",
+        "content_length": None,
+        "chunked": False,
+        "upgrade": b"",
+    }
     return forwarded_head(fields, plan, **(options | more))
 
 
@@ -94,7 +101,10 @@ def test_rules_change_fields_and_host() -> None:
 def test_there_is_always_a_host() -> None:
     """HTTP/1.0 may come without, and a rule may take it away; HTTP/1.1 needs it."""
     assert forwarded()[0] == (b"host", b"10.0.0.1:8000")
-    assert forwarded(HOST, plan=plan(request_changes=(HeaderChanges(remove=("host",)),)))[0] == (b"host", b"10.0.0.1:8000")
+    assert forwarded(HOST, plan=plan(request_changes=(HeaderChanges(remove=("host",)),)))[0] == (
+        b"host",
+        b"10.0.0.1:8000",
+    )
 
 
 def answer(
@@ -160,6 +170,22 @@ def test_trailers_make_a_buffered_answer_chunked() -> None:
     assert answer(LENGTH, content=b"abc", edit=edit, old_client=True)[1]["content-length"] == "3"
 
 
+def test_trailers_do_not_speak_for_anybody() -> None:
+    """Fields that a server might take for the request's own stay behind (RFC 9110, 6.5.1)."""
+    trailers = http.Headers(
+        [
+            (b"Sum", b"1"),
+            (b"Host", b"a"),
+            (b"authorization", b"b"),
+            (b"X-Forwarded-For", b"c"),
+            (b"te", b"d"),
+            (b"x", b""),
+        ]
+    )
+    assert last_chunk(trailers) == b"0\r\nSum: 1\r\nx: \r\n\r\n"
+    assert last_chunk(None) == last_chunk(http.Headers()) == b"0\r\n\r\n"
+
+
 def test_phrases_are_the_gateways_unless_an_addon_has_one() -> None:
     """As Envoy's, which never passes the upstream's on."""
 
@@ -207,7 +233,10 @@ def test_some_replies_have_the_apis_shape(refusal: Refusal) -> None:
     body, kind = reply_body(REPLIES[refusal], Refused(refusal, "more exactly"), openai=True)
     assert kind == b"application/json"
     assert b'"message":"more exactly"' in body.replace(b": ", b":")
-    assert reply_body(REPLIES[refusal], Refused(refusal), openai=False) == (REPLIES[refusal].body.encode(), b"text/plain")
+    assert reply_body(REPLIES[refusal], Refused(refusal), openai=False) == (
+        REPLIES[refusal].body.encode(),
+        b"text/plain",
+    )
 
 
 def test_the_overflow_is_envoys_everywhere() -> None:
@@ -224,9 +253,7 @@ VALUE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
 
 
 @given(st.lists(st.tuples(TOKEN, VALUE), max_size=20), st.sampled_from([None, b"", b"abc"]), st.booleans())
-def test_a_forwarded_head_has_one_framing(
-    fields: list[tuple[bytes, bytes]], body: bytes | None, chunked: bool
-) -> None:
+def test_a_forwarded_head_has_one_framing(fields: list[tuple[bytes, bytes]], body: bytes | None, chunked: bool) -> None:
     """Whatever a client sends: at most one of length and coding, exactly one Host where it sent at most one."""
     made = forwarded(HOST, *[field for field in fields if field[0].lower() != b"host"], body=body, chunked=chunked)
     names = [name.lower() for name, _ in made]

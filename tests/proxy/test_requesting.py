@@ -77,7 +77,10 @@ async def test_chunked_requests_are_buffered_and_sized(run: Any, body: bytes) ->
     pieces = [body[:3], body[3:]] if body else []
     assert (await client.request("POST", "/", chunks=pieces)).body == b"%d" % len(body)
     [request] = running.backend.requests
-    assert (request.header("content-length"), request.header("transfer-encoding")) == (str(len(body)) if body else None, None)
+    assert (request.header("content-length"), request.header("transfer-encoding")) == (
+        str(len(body)) if body else None,
+        None,
+    )
 
 
 async def test_trailers_are_passed_on(run: Any) -> None:
@@ -119,7 +122,9 @@ async def test_100_continue_is_sent_when_the_body_is_wanted(run: Any) -> None:
 
 async def test_100_continue_is_not_sent_for_a_body_that_is_refused(run: Any) -> None:
     """Too large, or for nobody, or of an old client: the final answer comes instead."""
-    running = await run(OK, rule="matches: [{path: {value: /only}}]", settings=Settings(stream_over=None, body_limit=10))
+    running = await run(
+        OK, rule="matches: [{path: {value: /only}}]", settings=Settings(stream_over=None, body_limit=10)
+    )
     for target, length, version, status in (("/only", 11, "1.1", 413), ("/other", 3, "1.1", 404)):
         client = await running.client()
         fields = [("expect", "100-continue"), ("content-length", str(length))]
@@ -210,7 +215,9 @@ async def test_a_body_does_not_pile_up_while_an_addon_waits(run: Any) -> None:
     slow = Slow()
     running = await run(OK, slow, settings=Settings(stream_over=None, body_limit=5_000_000))
     client = await running.client(timeout=30)
-    sending = asyncio.ensure_future(client.send(request_bytes("POST", "/", [("content-length", "4000000")]), b"x" * 4_000_000))
+    sending = asyncio.ensure_future(
+        client.send(request_bytes("POST", "/", [("content-length", "4000000")]), b"x" * 4_000_000)
+    )
     await slow.waits.wait()
     [connection] = running.gateway.plane.connections
     await until(lambda: "body" in connection._paused)

@@ -75,7 +75,9 @@ async def test_an_upload_waits_for_its_connection(run: Any) -> None:
     await until(lambda: running.gateway.plane.pools and running.cluster.active == 1)
     size = 10_000_000
     body = bytes(range(256)) * (size // 256)
-    sending = asyncio.ensure_future(second.send(request_bytes("POST", "/second", [("content-length", str(len(body)))]), body))
+    sending = asyncio.ensure_future(
+        second.send(request_bytes("POST", "/second", [("content-length", str(len(body)))]), body)
+    )
     await until(lambda: running.cluster.pending == 1)
     [waiting] = [found for found in running.gateway.plane.connections if found.carrier.upload is not None]
     await until(lambda: "body" in waiting._paused)

@@ -319,7 +319,9 @@ async def test_a_slow_upstream_stops_the_clients_upload(run: Any) -> None:
     running = await run(script)
     client = await running.client(timeout=30)
     size = 30_000_000
-    sending = asyncio.ensure_future(client.send(request_bytes("POST", "/", [("content-length", str(size))]), b"x" * size))
+    sending = asyncio.ensure_future(
+        client.send(request_bytes("POST", "/", [("content-length", str(size))]), b"x" * size)
+    )
     await until(lambda: running.gateway.plane.connections)
     [found] = running.gateway.plane.connections
     await until(lambda: "body" in found._paused and found.carrier.upstream is not None, 30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ import msgspec
 import pytest
 from plotly.offline import get_plotlyjs
 
+from mirrorgate.comparison.guardrails import Guardrail
 from mirrorgate.reporting.page import page_of
 from mirrorgate.reporting.reading import report_of
 from mirrorgate.testing.journals import JournalMaker, plain_basis
@@ -60,7 +62,8 @@ def read(page: str) -> Reader:
 def hostile(tmp_path: Path) -> str:
     """Return the page of a journal in which everything that a stranger chooses is an attack."""
     basis = plain_basis()
-    basis = msgspec.structs.replace(basis, subject={"candidate": {"ref": HOSTILE}}, mode=HOSTILE)
+    policy = dataclasses.replace(basis.policy, guardrails=(*basis.policy.guardrails, Guardrail(HOSTILE, 0.1)))
+    basis = msgspec.structs.replace(basis, subject={"candidate": {"ref": HOSTILE}}, mode=HOSTILE, policy=policy)
     journal = JournalMaker(tmp_path / "exchanges.jsonl", basis)
     for _ in range(5):
         journal.pair({"judge": 1.0}, text=HOSTILE, candidate=f"not {HOSTILE}", similarity=0.1, outcome=HOSTILE)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 
 from mirrorgate.comparison.verdict import Decision
+from mirrorgate.reporting.course import EvidencePoint, MeanPoint
 from mirrorgate.reporting.reading import report_of
-from mirrorgate.reporting.report import overall
+from mirrorgate.reporting.report import Damage, Earlier, Group, LegReport, Reading, Report, ShadowReport, overall
 from mirrorgate.testing.journals import JournalMaker, plain_basis
 
 
@@ -40,3 +43,11 @@ def test_the_worst_decides(tmp_path: Path) -> None:
 def test_no_evidence_is_a_hold() -> None:
     """An empty journal neither promotes nor rejects."""
     assert overall(()) == (Decision.HOLD, "the journal holds no evidence")
+
+
+def test_every_field_is_documented() -> None:
+    """`docs/report.md` names what `--json` prints."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "report.md").read_text()
+    for kind in (Report, Reading, ShadowReport, LegReport, Group, Earlier, EvidencePoint, MeanPoint, Damage):
+        for field in dataclasses.fields(kind):
+            assert re.search(rf"`\.?{field.name}(\[\])?`", text), (kind.__name__, field.name)

@@ -29,4 +29,6 @@ def test_one_slow_key_holds_up_no_other() -> None:
     assert order.settle(behind, "behind") == []
     assert order.settle(quick, "quick") == ["quick"]
     assert order.waiting == 2
+    assert order.keys == {"slow"}
     assert order.settle(slow, "slow") == ["slow", "behind"]
+    assert order.keys == frozenset()

@@ -232,7 +232,7 @@ def pairs_needed(tally: Tally, margin: float, alpha: float, min_pairs: int = 0) 
     """Estimate how many more pairs it takes until non-inferiority is shown; 0 when it is.
 
     The estimate takes the rest of the traffic to be like the past, where half a difference in a hundred pairs is added
-    to little of it, and the best constant bet. `None` when the mean is at the margin or beyond, so that no number will do.
+    to little of it, and the best constant bet. `None` when the mean is at the margin or beyond: no number will do.
     """
     missing = max(0, min_pairs - tally.count)
     if tally.log_ni >= math.log(1.0 / alpha):

@@ -13,7 +13,7 @@ from ..exchange import State
 from .heads import Fields, ResponseHead
 from .hooking import through
 from .mitm import killed
-from .rendering import answer_head, websocket_upgrade
+from .rendering import answer_head, last_chunk, websocket_upgrade
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -233,7 +233,7 @@ class Answer:
             return
         if self._streaming:
             if self._chunked:
-                carrier.connection.write(self._last_chunk(response))
+                carrier.connection.write(last_chunk(response.trailers))
         else:
             if carrier.mirror is not None and response.raw_content:
                 carrier.mirror.answer([response.raw_content])
@@ -272,13 +272,9 @@ class Answer:
             carrier.facts.bytes_sent += len(content)
             if self._chunked:  # buffered, with trailers
                 chunk = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
-                content = chunk + self._last_chunk(response)
+                content = chunk + last_chunk(response.trailers)
             rendered += content
         carrier.connection.write(rendered)
-
-    def _last_chunk(self, response: http.Response) -> bytes:
-        trailers = response.trailers.fields if response.trailers else ()
-        return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in trailers])
 
     def _break(self, refusal: Refusal) -> None:
         """End an answer that broke after its head: Envoy calls every such break a protocol error."""

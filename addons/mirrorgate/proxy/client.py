@@ -25,8 +25,8 @@ _HELD_MOST = 64 * 1024
 """Bytes held back behind a request for a switch of protocols, until the upstream has answered it."""
 
 _LINGER = 1.0
-"""Seconds for which the rest of an upload is read and dropped after an early answer, so that the answer is not lost
-to a reset. Envoy's delayed close takes as long."""
+"""Seconds for which what a client still sends is read and dropped behind the last answer, so that the answer is not
+lost to a reset. Envoy's delayed close takes as long."""
 
 _UNREAD = 10.0
 """Seconds without progress that a client may take over the rest of what was sent to it, once its connection ends."""
@@ -198,7 +198,7 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def write(self, data: bytes) -> None:
-        if not self._closed:
+        if not self._closed and not self._discarding:
             self.transport.write(data)
 
     @property
@@ -233,10 +233,10 @@ class ClientConnection(asyncio.Protocol):
         self.unhold("body")
         if self.closed:
             return
-        if carrier is not None and not carrier.inbound.ended:
-            self._linger()
-        elif close or self._tunnel:
+        if self._tunnel:
             self.transport.close()
+        elif close or (carrier is not None and not carrier.inbound.ended):
+            self._linger()
         else:
             if self._reader.upgraded and not self._queue:  # else the request for the upgrade is still to come
                 self.unhold("upgrade")
@@ -329,7 +329,9 @@ class ClientConnection(asyncio.Protocol):
         self._linger()
 
     def _linger(self) -> None:
+        """Say that this was the last answer, and close once the client has seen it (RFC 9112, 9.6)."""
         self._discarding = True
+        self.end_writing()
         self._queue.clear()
         for reason in tuple(self._paused):
             self.unhold(reason)

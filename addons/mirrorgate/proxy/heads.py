@@ -20,6 +20,7 @@ __all__ = [
     "request_head",
     "response_head",
     "without_hop_by_hop",
+    "without_unfit_trailers",
 ]
 
 Fields = tuple[tuple[bytes, bytes], ...]
@@ -31,6 +32,25 @@ _HOP_BY_HOP = frozenset(
 
 _NEVER_NAMED = frozenset((b"", b"close", b"keep-alive", b"upgrade", b"te", b"host", b"content-length"))
 """What Connection cannot take away: its own words, and the fields that say where a message goes and ends."""
+
+_NO_TRAILERS = _HOP_BY_HOP | frozenset(
+    (
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"expect",
+        b"host",
+        b"max-forwards",
+        b"proxy-authorization",
+        b"range",
+        b"set-cookie",
+    )
+)
+"""RFC 9110, 6.5.1: fields for framing, routing, authentication, and for making sense of the body, which a recipient
+that takes trailers for header fields would believe."""
 
 _VERSIONS = ("1.1", "1.0")
 
@@ -147,6 +167,11 @@ def without_hop_by_hop(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[byte
     if named and (named := named - _NEVER_NAMED):
         kept = [field for field in kept if field[0].lower() not in named]
     return kept
+
+
+def without_unfit_trailers(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Leave out what must not be sent as a trailer (RFC 9110, 6.5.1)."""
+    return [field for field in fields if field[0].lower() not in _NO_TRAILERS]
 
 
 def render_response(status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -11,9 +11,9 @@ from ..errors import LocalReply
 from ..inference.errors import openai_error
 from ..plans import Plan, Refused
 from ..routing.filters import apply
-from .heads import RequestHead, ResponseHead, without_hop_by_hop
+from .heads import RequestHead, ResponseHead, without_hop_by_hop, without_unfit_trailers
 
-__all__ = ["answer_head", "forwarded_head", "local_fields", "reason_of", "reply_body", "websocket_upgrade"]
+__all__ = ["answer_head", "forwarded_head", "last_chunk", "local_fields", "reason_of", "reply_body", "websocket_upgrade"]
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -157,6 +157,14 @@ def answer_head(
     reason = reason_of(status) if response.data.reason == head.reason else response.data.reason
     rendered = b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join([b"%b: %b\r\n" % field for field in fields]))
     return rendered, chunked, until_close
+
+
+def last_chunk(trailers: http.Headers | None) -> bytes:
+    """Render the end of a chunked body, with those trailers that may be sent on; a client's must not speak for us."""
+    if not trailers:
+        return b"0\r\n\r\n"
+    fields = [field for field in without_unfit_trailers(trailers.fields) if field[0].lower() not in _OURS]
+    return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
 def reply_body(reply: LocalReply, refused: Refused, *, openai: bool) -> tuple[bytes, bytes]:

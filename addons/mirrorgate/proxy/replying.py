@@ -12,7 +12,7 @@ from ..admission.limits import UNLIMITED
 from ..errors import OVERFLOWS, REPLIES, LocalReply, Refusal
 from ..plans import Plan, Refused
 from .mitm import killed
-from .rendering import forwarded_head, local_fields, reason_of, reply_body, websocket_upgrade
+from .rendering import forwarded_head, last_chunk, local_fields, reason_of, reply_body, websocket_upgrade
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -53,8 +53,7 @@ def forward(carrier: Carrier, upstream: Upstream, plan: Plan) -> None:
     carrier.sent_up = True
     body = body or b""
     if trailers:
-        last = b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in trailers.fields])
-        upstream.write(rendered + (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + last)
+        upstream.write(rendered + (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + last_chunk(trailers))
     elif len(body) <= _ONE_WRITE:
         upstream.write(rendered + body)
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mitmproxy import http
 
 from .hooking import through
+from .rendering import last_chunk
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -79,7 +80,6 @@ class Upload:
             return
         carrier.sent_up = True
         if self.chunked and carrier.upstream is not None:
-            trailers = flow.request.trailers.fields if flow.request.trailers else ()
-            carrier.upstream.write(b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in trailers]))
+            carrier.upstream.write(last_chunk(flow.request.trailers))
         if carrier.mirror is not None:
             carrier.mirror.end()

@@ -17,9 +17,10 @@ from plotly.offline import get_plotlyjs
 from .facts import READER_FACTS, reading_facts, subject_words
 from .markup import Content, Markup, tag
 from .pairs_section import worst_section
+from .plots import plot_data
 from .report import Reading, Report, ShadowReport
-from .sections import plot_data, shadow_sections, table
-from .wording import count, period, when
+from .sections import shadow_sections, table
+from .wording import count, period, safe, when
 
 __all__ = ["page_of"]
 
@@ -48,7 +49,7 @@ def page_of(report: Report) -> str:
         _header(report),
         tag("main", *_shadows(report), _reading(report.reading), _reader()),
         # `<` in a JSON text can only stand in a string, where its escape means the same.
-        tag("script", Markup(data.replace("<", "\\u003c")), type="application/json", id="data"),
+        tag("script", Markup(safe(data).replace("<", "\\u003c")), type="application/json", id="data"),
         tag("script", Markup(library)),
         tag("script", Markup(script)),
     )

@@ -44,6 +44,9 @@ _LATEST_ARRIVAL: Final = 5.0
 """Seconds that a request may wait in the proxy before it is handed off: while nothing arrives, conversations are closed
 that much later."""
 
+_LATEST_END: Final = 900.0
+"""Seconds after which no exchange is under way any more that began before what is compared changed."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
@@ -214,7 +217,7 @@ class VerdictSink:
         if known is not None:
             if known.ledger.identity == judging.identity:
                 return known
-            if at < known.ledger.since:
+            if known.ledger.since - _LATEST_END < at < known.ledger.since:
                 return None
         ledger = Ledger(uuid.uuid4().hex, judging.basis, at)
         ledger.worst = self._shown.pop((mirror, judging.identity), ledger.worst)

@@ -17,8 +17,10 @@ import msgspec
 from ..comparison.verdict import Decision
 from ..comparison.verdict_document import VERDICT_SCHEMA
 from ..events import Event, MirrorDropped, MirrorDropReason, MirrorSent
+from ..legs import policy_bytes, subject_bytes
 from ..records import Compared, Leg, MirrorsDropped, RestoreVerdicts, ShadowDropped, ToShadow, VerdictChanged
 from ..routing.table import Rule
+from ..shadow.basis import judging_of
 from ..telemetry.samples import Sample
 
 __all__ = ["Verdicts"]
@@ -57,6 +59,7 @@ class _Gist(msgspec.Struct, frozen=True):
 
     verdict: Decision
     reason: str
+    identity: str
     pairs: int
     pairs_needed: int | None
     coverage: _Coverage
@@ -76,7 +79,8 @@ class Verdicts:
     def __init__(self, send: Callable[[ToShadow], bool]) -> None:
         """`send` hands a frame to the shadow process, and says whether it took it."""
         self._send = send
-        self._declared: tuple[str, ...] = ()
+        self._declared: dict[str, str] = {}
+        """What each mirror's pairs are evidence about, by cluster."""
         self._known: dict[str, _Known] = {}
         self._lost: dict[str, Counter[str]] = {}
         self._under_way: Counter[str] = Counter()
@@ -84,22 +88,34 @@ class Verdicts:
         self._flushing: asyncio.TimerHandle | None = None
 
     def adopt(self, rules: Iterable[Rule]) -> None:
-        """Take the rules of a configuration that takes effect, and forget the mirrors that left."""
-        self._declared = tuple(dict.fromkeys(mirror.cluster for rule in rules for mirror in rule.mirrors))
-        for held in (self._known, self._lost):
-            for cluster in [cluster for cluster in held if cluster not in self._declared]:
-                del held[cluster]
+        """Take the rules of a configuration that takes effect.
+
+        Forgets the mirrors that left and the verdicts about what is not compared any more: a PROMOTE of the former
+        candidate must not be read as one of the next.
+        """
+        self._declared = {
+            mirror.cluster: judging_of(
+                mirror.cluster, policy_bytes(mirror.policy), subject_bytes(rule, mirror)
+            ).identity
+            for rule in rules
+            for mirror in rule.mirrors
+        }
+        for cluster in [cluster for cluster, known in self._known.items() if not self._is_about(cluster, known.gist)]:
+            del self._known[cluster]
+        self._lost = {cluster: lost for cluster, lost in self._lost.items() if cluster in self._declared}
+        for cluster in [cluster for cluster in self._under_way if cluster not in self._declared]:
+            del self._under_way[cluster]
 
     # From and to the shadow process
 
     def take(self, changed: VerdictChanged) -> None:
         """Take the shadow process's word, and log it when the decision changed."""
-        if changed.cluster not in self._declared:
-            return
         try:
             gist = msgspec.json.decode(changed.document, type=_Gist)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             logger.exception("the verdict of %s cannot be read", changed.cluster)
+            return
+        if not self._is_about(changed.cluster, gist):
             return
         before = self._known.get(changed.cluster)
         self._known[changed.cluster] = _Known(gist, changed.document, changed.state)
@@ -134,6 +150,10 @@ class Verdicts:
         if self._flushing is not None:
             self._flushing.cancel()
             self._flushing = None
+
+    def _is_about(self, cluster: str, gist: _Gist) -> bool:
+        """Tell whether a verdict is about what the configuration declares now."""
+        return self._declared.get(cluster) == gist.identity
 
     def _lose(self, cluster: str, reason: str, count: int) -> None:
         if cluster not in self._declared:

@@ -25,7 +25,7 @@ EVIDENT = {
 
 @pytest.fixture(scope="module")
 def pool() -> dict[str, list[Sample]]:
-    return measured(calls(150, 3), (HEALTHY[0], *DEFECTIVE), 3)
+    return measured(calls(100, 3), (HEALTHY[0], *DEFECTIVE), 3)
 
 
 def mean(samples: list[Sample], guardrail: str) -> float:

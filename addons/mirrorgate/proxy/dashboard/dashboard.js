@@ -26,6 +26,7 @@ function table(target, columns, rows, none) {
 
 function seconds(value) {
   if (typeof value !== "number") return "–";
+  if (value < 0.001) return `${(value * 1e6).toFixed(0)} µs`;
   if (value < 1) return `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms`;
   return value < 120 ? `${value.toFixed(2)} s` : `${(value / 60).toFixed(1)} min`;
 }

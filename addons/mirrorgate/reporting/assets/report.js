@@ -48,12 +48,15 @@ function evidence(c, shadow, side) {
   const traces = curves.map((curve) => ({
     type: "scatter", mode: "lines", x: shadow.pairs, y: curve.values, name: label(curve.names),
     line: { width: curve.named ? 3 : 1.5, color: curve.named ? (good ? c.ink : c.bad) : shades[others.indexOf(curve) % shades.length] },
-    text: curve.values.map(oddsOf), hovertemplate: `${curve.names.join(", ")}<br>%{x} observations: %{text}<extra></extra>`,
+    text: curve.values.map(oddsOf), hovertemplate: `${plain(curve.names.join(", "))}<br>%{x} observations: %{text}<extra></extra>`,
   }));
   return [traces, plan];
 }
 
-function label(names) { return names.length > 2 ? `${names[0]} and ${names.length - 1} more` : names.join(", "); }
+// The library reads some markup and %{...} in its texts.
+function plain(name) { return name.replace(/[<>&%{}]/g, " "); }
+
+function label(names) { return plain(names.length > 2 ? `${names[0]} and ${names.length - 1} more` : names.join(", ")); }
 
 function focus(c, shadow) {
   const { name, margin, points } = shadow.focus;
@@ -61,7 +64,7 @@ function focus(c, shadow) {
   const of = (index) => points.map((point) => 100 * point[index]);
   const last = points.length ? points[points.length - 1] : [0, 0, 0, 0];
   const reach = 100 * Math.min(1, Math.max(3 * margin, 1.6 * Math.max(Math.abs(last[2]), Math.abs(last[3]))));
-  const plan = layout(c, `${name}: the difference so far, in points`, { title: { text: "observations", standoff: 4 }, rangemode: "tozero" },
+  const plan = layout(c, `${plain(name)}: the difference so far, in points`, { title: { text: "observations", standoff: 4 }, rangemode: "tozero" },
     { range: [-reach, reach], ticksuffix: " pt" });
   level(c, plan, 100 * margin, "margin: worse above", c.bad);
   const none = { type: "scatter", mode: "lines", x, hoverinfo: "skip", showlegend: false, line: { width: 0 } };
