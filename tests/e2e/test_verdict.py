@@ -280,8 +280,8 @@ async def test_the_control_arm_judges_the_excess_over_the_primarys_own_noise(tmp
         document = await rig.until(lambda found: found["verdict"] == "REJECT", "it is not rejected")
         assert document["guardrail"] == "divergence"
         assert document["latencies"]["control"]["e2e"]["count"] > 0
-        assert len(primary.requests) > 100
-        assert len(candidate.requests) == 60
+        assert len(primary.requests) > 60
+        assert len(await candidate.received(60)) == 60
 
 
 async def test_a_busy_pool_gets_no_control(tmp_path: Path) -> None:

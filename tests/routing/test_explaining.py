@@ -139,8 +139,8 @@ def test_a_forwarded_request(table: RouteTable) -> None:
     assert (pool.model, pool.criticality) == ("llama-a (90%), llama-b (10%)", "Critical")
     assert (nobody.share, nobody.answer) == (0.25, "500: BackendNotFound")
     assert found.mirrors == (
-        "0.25 of requests to Service default/server:80 (no ready endpoint)",
-        "1 of requests to InferencePool default/pool (1 ready)",
+        "25 % of the requests to Service default/server:80 (no ready endpoint)",
+        "100 % of the requests to InferencePool default/pool (1 ready)",
     )
     assert found.rule is not None
     assert found.rule["cluster"] == "httproute/default/route/rule/1"

@@ -195,4 +195,4 @@ def _mirrors(rule: Rule) -> Iterator[str]:
         target = (
             "no ready endpoint" if not mirror.destination.endpoints else f"{len(mirror.destination.endpoints)} ready"
         )
-        yield f"{mirror.fraction:.4g} of requests to {mirror.destination.ref} ({target})"
+        yield f"{100 * mirror.fraction:.4g} % of the requests to {mirror.destination.ref} ({target})"

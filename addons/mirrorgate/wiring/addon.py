@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from mitmproxy import addonmanager, ctx, exceptions, version
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.proxy.mode_specs import ProxyMode
 from prometheus_client import CollectorRegistry
 
 from .. import __version__
-from ..director import Director, destinations_of, rules_of
-from ..errors import ConfigProblems, Problem
+from ..director import Director, rules_of
+from ..errors import ConfigProblems
 from ..events import ConfigApplied, ConfigRefused, ShadowProcessChanged
 from ..proxy.admin import AdminServer, parse_bind
 from ..proxy.admin_sources import AdminSources
@@ -37,8 +36,6 @@ from ..records import (
     ShadowDropped,
     VerdictChanged,
 )
-from ..resources.endpoints import Address
-from ..routing.table import DestinationKind
 from ..shadow.channel import ChannelOptions, ShadowChannel
 from ..snapshot import Snapshot
 from ..sources.files import FileSource
@@ -48,8 +45,9 @@ from ..telemetry.loop_lag import LoopLag
 from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
 from .capturing import Captures
-from .configuring import Compilation, bindings, compile_reading, empty, paths_of
+from .configuring import Compilation, bindings, compile_reading, empty, listed, paths_of, scraped
 from .labels import Labels
+from .listening import Listening
 from .options import OPTIONS, add_options, quickstart, settings_of
 from .verdicts import Verdicts
 from .viewing import Viewing
@@ -62,7 +60,6 @@ __all__ = ["GATEWAY", "Gateway"]
 
 logger = logging.getLogger("mirrorgate")
 
-_OURS = "gateway:"
 _LIVE_OPTIONS = {"gateway_config", "gateway_bind", "gateway_port_offset"}
 _JOURNAL_FILE = 64 * 1024 * 1024
 _SHADOW_START = 10.0
@@ -81,9 +78,6 @@ class Gateway:
         self._opened = False
         self._refused = 0
         """Problems of the latest configuration, when it was refused."""
-        self._modes: list[str] = []
-        self._bind_errors: dict[str, str] = {}
-        self._bound = False
         self._started = 0.0
         self._applied = 0.0
         self._stopping = False
@@ -92,6 +86,7 @@ class Gateway:
         self._watcher: asyncio.Task[None] | None = None
         self.plane: Dataplane | None = None
         self.admin: AdminServer | None = None
+        self._listening: Listening
         self._viewing: Viewing
         self._channel: ShadowChannel
         self._mirroring: Mirroring
@@ -122,15 +117,15 @@ class Gateway:
             if _LIVE_OPTIONS & updated:
                 self._read()
                 self._restart_watch()
-                self._apply_listeners()
+                self._listening.apply(self._snapshot)
             if updated & ({option.name for option in OPTIONS} | {"stream_large_bodies", "body_size_limit"}):
                 self.plane.settings = settings_of(ctx.options)
                 self._channel.configure(self._journal_options(), ctx.options.shadow_queue_bytes)
                 self._captures.configure(ctx.options.gateway_capture)
             if "mode" in updated:
-                self._keep_listeners()
+                self._listening.keep(lambda: self._snapshot)
         except ConfigProblems as error:
-            raise exceptions.OptionsError(_listed(error.problems)) from error
+            raise exceptions.OptionsError(listed(error.problems)) from error
         except ValueError as error:
             raise exceptions.OptionsError(str(error)) from error
 
@@ -158,6 +153,7 @@ class Gateway:
             lambda cluster: self.plane is not None and self.plane.calm(cluster),
         )
         plane = self.plane = Dataplane(director, Hooks(ctx.master.addons), settings_of(options))
+        self._listening = Listening(self._spawn, self._abort, lenient=self._cluster is not None, told=self._bound)
         self._viewing = Viewing(plane, self._pause)
         self._verdicts = Verdicts(lambda frame: self._channel.send(frame))
         self._channel = ShadowChannel(
@@ -216,7 +212,7 @@ class Gateway:
         """Take a configuration of the cluster; the first one's listeners are opened by `_open_listeners`."""
         self._take(compilation)
         if self._opened:
-            self._apply_listeners()
+            self._listening.apply(self._snapshot)
 
     def _take(self, compilation: Compilation) -> None:
         for problem in compilation.warnings:
@@ -232,7 +228,7 @@ class Gateway:
         self._applied = time.time()
         rules = rules_of(snapshot)
         if self._scraper is not None:
-            self._scraper.update(_scraped(snapshot))
+            self._scraper.update(scraped(snapshot))
         self._labels.adopt(rules)
         self._verdicts.adopt(rules)
         self.plane.emit(
@@ -258,12 +254,10 @@ class Gateway:
                 compilation = await asyncio.to_thread(compile_reading, reading, generation)
                 bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
             except ConfigProblems as error:
-                for problem in error.problems:
-                    logger.error("%s", problem)
                 logger.error(
-                    "the changed configuration is refused (%d problems); generation %d goes on serving",
-                    len(error.problems),
+                    "the changed configuration is refused; generation %d goes on serving: %s",
                     self._snapshot.generation,
+                    listed(error.problems),
                 )
                 self._refused = len(error.problems)
                 if self.plane is not None:
@@ -272,21 +266,10 @@ class Gateway:
                 logger.exception("the changed configuration could not be compiled; the old one goes on serving")
             else:
                 self._take(compilation)
-                self._apply_listeners()
+                self._listening.apply(self._snapshot)
                 logger.info("configuration generation %d takes effect", self._snapshot.generation)
 
     # Listeners
-
-    def _apply_listeners(self, *, starting: bool = False) -> None:
-        options = ctx.options
-        self._modes = bindings(self._snapshot, options.gateway_bind, options.gateway_port_offset)
-        others = [mode for mode in options.mode if not mode.startswith(_OURS)]
-        if starting and others == ["regular"]:
-            others = []  # mitmproxy's default, which nobody asked for
-        wanted = [*self._modes, *others]
-        if starting or wanted != list(options.mode):
-            options.update(mode=wanted, server=True)
-        self._spawn(self._check_bound(starting))
 
     async def _open_listeners(self) -> None:
         """Bind for the first time: where the configuration mirrors, once the shadow process reads, so that the first
@@ -298,58 +281,15 @@ class Gateway:
                 async with asyncio.timeout(_SHADOW_START):
                     await self._shadow_up.wait()
         self._opened = True
-        self._apply_listeners(starting=True)
+        self._listening.apply(self._snapshot, starting=True)
+        if (address := getattr(ctx.master, "web_url", None)) is not None:
+            logger.info("mitmweb at %s", address)
 
-    def _keep_listeners(self) -> None:
-        """Put our listeners back when something else has set `mode` (mitmweb's Capture tab knows stock modes only)."""
-        missing = [mode for mode in self._modes if mode not in ctx.options.mode]
-        if missing and self._bound:
-            asyncio.get_running_loop().call_soon(self._apply_listeners)
-
-    async def _check_bound(self, starting: bool) -> None:
-        """See whether every listener is bound: at the start, one that is not ends the process."""
-        proxyserver = ctx.master.addons.get("proxyserver")
-        assert isinstance(proxyserver, Proxyserver)
-        while proxyserver.servers.is_updating:  # noqa: ASYNC110 - mitmproxy tells of it in no other way
-            await asyncio.sleep(0.01)
-        errors: dict[str, str] = {}
-        for mode in self._modes:
-            try:
-                instance = proxyserver.servers[ProxyMode.parse(mode)]
-            except KeyError:
-                errors[mode] = "not started"
-                continue
-            if not instance.is_running:
-                errors[mode] = str(instance.last_exception or "not running")
-        self._bind_errors = errors
-        self._bound = not errors
+    def _bound(self, errors: dict[str, str]) -> None:
         if self._cluster is not None:
-            # One listener that cannot be bound is a condition of its Gateway; the others serve, and are ready.
-            self._bound = len(errors) < len(self._modes) or not self._modes
             self._cluster.report(self._snapshot, errors)
-        if not starting:
-            return
-        if errors and self._cluster is None:
-            for error in errors.values():
-                logger.error("a listener cannot bind: %s", error)
-            logging.shutdown()
-            self._channel_abort()
-            sys.exit(1)
-        for mode in self._modes:
-            if mode in errors:
-                logger.error("a listener cannot bind: %s", errors[mode])
-                continue
-            spec = ProxyMode.parse(mode)
-            logger.info(
-                "gateway listening at %s:%s (port %s of the Gateway)",
-                spec.custom_listen_host,
-                spec.custom_listen_port,
-                spec.data,
-            )
-        if not self._modes:
-            logger.warning("the configuration has no listener that can be served")
 
-    def _channel_abort(self) -> None:
+    def _abort(self) -> None:
         if self.plane is not None:
             self.plane.close()
 
@@ -415,8 +355,8 @@ class Gateway:
             return False, "draining"
         if self._cluster is not None and not self._cluster.first.is_set():
             return False, "the cluster's first complete list is not compiled yet"
-        if not self._bound:
-            return False, "; ".join(self._bind_errors.values()) or "the listeners are not bound yet"
+        if not self._listening.bound:
+            return False, "; ".join(self._listening.errors.values()) or "the listeners are not bound yet"
         return True, "ready"
 
     def _overview(self) -> object:
@@ -427,7 +367,7 @@ class Gateway:
             "applied": self._applied,
             "problems": self._refused,
             "warnings": [str(problem) for problem in self._snapshot.problems],
-            "bindErrors": self._bind_errors,
+            "bindErrors": self._listening.errors,
             "paused": self._mirroring.paused,
             "summary": summarise(self.metrics),
         }
@@ -480,7 +420,7 @@ class Gateway:
             self._watcher.cancel()
         if self._cluster is not None:
             await self._cluster.stop()
-        if ctx.options.gateway_drain_delay > 0 and self._bound:
+        if ctx.options.gateway_drain_delay > 0 and self._listening.bound:
             # Load balancers see /ready change before the listeners go.
             plane.leaving = True
             await asyncio.sleep(ctx.options.gateway_drain_delay)
@@ -511,22 +451,6 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a background task failed", exc_info=error)
-
-
-def _scraped(snapshot: Snapshot) -> dict[str, Address]:
-    """Return the endpoints whose loads decide something: those of InferencePools."""
-    return {
-        str(address): address
-        for rule in rules_of(snapshot)
-        for destination in destinations_of(rule)
-        if destination.kind is DestinationKind.INFERENCE_POOL
-        for address in destination.endpoints
-    }
-
-
-def _listed(problems: tuple[Problem, ...]) -> str:
-    count = len(problems)
-    return f"the configuration has {count} problem{'s' if count != 1 else ''}:\n" + "\n".join(map(str, problems))
 
 
 GATEWAY = Gateway()

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..director import destinations_of, rules_of
 from ..errors import ConfigProblems, Problem, Severity
+from ..resources.endpoints import Address
 from ..resources.inventory import Inventory
 from ..resources.loading import Document, load
 from ..routing.compiling import CompileOptions
+from ..routing.table import DestinationKind
 from ..snapshot import Snapshot
 from ..sources.files import Reading
 
-__all__ = ["Compilation", "bindings", "compile_reading", "empty"]
+__all__ = ["Compilation", "bindings", "compile_reading", "empty", "listed", "paths_of", "scraped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,25 @@ def bindings(snapshot: Snapshot, bind: str, offset: int) -> list[str]:
 def paths_of(configured: Sequence[str], default: Path) -> list[Path]:
     """Return the paths to read, the default when none is configured."""
     return [Path(path).expanduser() for path in configured] or [default]
+
+
+def scraped(snapshot: Snapshot) -> dict[str, Address]:
+    """Return the endpoints whose loads decide something: those of InferencePools."""
+    return {
+        str(address): address
+        for rule in rules_of(snapshot)
+        for destination in destinations_of(rule)
+        if destination.kind is DestinationKind.INFERENCE_POOL
+        for address in destination.endpoints
+    }
+
+
+def listed(problems: Sequence[Problem]) -> str:
+    """Word the problems of a configuration that is refused: how many errors and warnings, and each of them."""
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    counts = [_counted(errors, "error"), _counted(len(problems) - errors, "warning")]
+    return f"the configuration has {' and '.join(filter(None, counts))}:\n" + "\n".join(map(str, problems))
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}" if count else ""
