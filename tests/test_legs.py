@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.admission.limits import Limits
+from mirrorgate.credentials import without_credentials
 from mirrorgate.legs import (
     LEG_HEADER,
     candidate_target,
     control_target,
     policy_bytes,
     subject_bytes,
-    without_credentials,
 )
 from mirrorgate.plans import Effective, MirrorPlan, Plan
 from mirrorgate.records import Leg, Target

@@ -14,14 +14,17 @@ from mirrorgate.records import (
     Leg,
     LegContent,
     LegFinished,
+    MirrorsDropped,
     RequestAborted,
     RequestChunk,
     RequestEnd,
+    RestoreVerdicts,
     ShadowCounts,
     ShadowDropped,
     ShadowReady,
     Target,
     ToShadow,
+    VerdictChanged,
 )
 
 TARGET = Target(
@@ -48,6 +51,8 @@ TO_SHADOW: list[ToShadow] = [
     ExchangeStarted("x", 1.0, "POST", "/", "h", "r", 0, "c", "e", "m", "t", "v", [], None, [], 9),
     RequestChunk("x", b"\xff"),
     RequestEnd("x"),
+    MirrorsDropped({"c": {"queue_full": 3}}),
+    RestoreVerdicts([b"\xff"]),
     RequestAborted("x", "killed"),
     ExchangeFinished("x", "complete", 200, "-", [], [b"", b"\xff"], [0.1, 0.2], False, 0.1, 0.2, 0.3, [(b"t", b"v")]),
 ]
@@ -56,6 +61,7 @@ FROM_SHADOW: list[FromShadow] = [
     LegFinished("x", Leg.CANDIDATE, "c", "e", "complete", 200, 9, 0.1, None, None, 3, "m", "/"),
     Compared("x", "c", "same", None, "the same", b"{}"),
     ShadowDropped("x", "c", Leg.CANDIDATE, "e", "queue_full", True),
+    VerdictChanged("c", b"{}", b"\xff"),
     ShadowCounts(1, 2, 3, 4, 5, 6, 7, 8),
     LegContent(
         "x",

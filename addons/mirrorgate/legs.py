@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote_plus
 
 import msgspec
 
+from .credentials import without_credentials, without_query_credentials
 from .plans import MirrorPlan, Plan
 from .records import Leg, Target
 from .resources.endpoints import Address
@@ -20,8 +20,6 @@ __all__ = [
     "control_target",
     "policy_bytes",
     "subject_bytes",
-    "without_credentials",
-    "without_query_credentials",
 ]
 
 Fields = list[tuple[bytes, bytes]]
@@ -29,38 +27,9 @@ Fields = list[tuple[bytes, bytes]]
 LEG_HEADER = b"x-mirrorgate-leg"
 """Marks a request as a shadow's, so that a gateway behind does not mirror it again: `candidate` or `control`."""
 
-_CREDENTIALS = frozenset(
-    (
-        b"authorization",
-        b"proxy-authorization",
-        b"cookie",
-        b"set-cookie",
-        b"x-api-key",
-        b"api-key",
-        b"x-goog-api-key",
-        b"x-access-token",
-        b"x-auth-request-access-token",
-        b"x-auth-token",
-        b"x-amz-security-token",
-        b"x-amzn-oidc-accesstoken",
-        b"x-amzn-oidc-data",
-        b"x-csrf-token",
-        b"x-forwarded-access-token",
-        b"x-forwarded-client-cert",
-        b"x-goog-iap-jwt-assertion",
-        b"cf-access-jwt-assertion",
-        b"ocp-apim-subscription-key",
-    )
-)
-_IN_QUERY = frozenset(("key", "api_key", "api-key", "apikey", "access_token", "auth_token", "token"))
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"expect"))
 _INTERNAL = b"x-envoy-internal"
 _OURS = _FRAMING | {LEG_HEADER, _INTERNAL}
-
-
-def without_credentials(fields: Fields) -> Fields:
-    """Leave out the fields of a request or an answer that speak for the client; case does not matter."""
-    return [field for field in fields if field[0].lower() not in _CREDENTIALS]
 
 
 def candidate_target(
@@ -143,16 +112,6 @@ def _side(destination: Destination) -> dict[str, Any]:
         model.name or "*": [target.name for target in model.targets if target.weight] for model in destination.models
     }
     return {"ref": destination.ref} | ({"models": models} if models else {})
-
-
-def without_query_credentials(target: str) -> str:
-    """Leave out the parameters of a request target that speak for the client."""
-    path, _, query = target.partition("?")
-    pairs = query.split("&")
-    kept = [pair for pair in pairs if unquote_plus(pair.partition("=")[0]).lower() not in _IN_QUERY]
-    if len(kept) == len(pairs):
-        return target
-    return f"{path}?{'&'.join(kept)}" if kept else path
 
 
 def _unmarked(fields: Fields) -> Fields:

@@ -104,7 +104,7 @@ async def test_a_client_leaves_inside_its_upload(run: Any) -> None:
         if stream_over == 0:
             await until(lambda: got)
         else:
-            await until(lambda: waits.seen == ["requestheaders"])
+            await until(lambda waits=waits: waits.seen == ["requestheaders"])
         client.abort()
         done = await running.done()
         assert (done.flag, done.bytes_received) == ("DC", 3)

@@ -93,7 +93,7 @@ def test_a_request_without_host_is_refused_except_in_http_1_0() -> None:
 
 
 def test_upgrade_and_expect_are_of_http_1_1() -> None:
-    """An old client's are ignored (RFC 9110, 7.8 and 10.1.1), and so is an Upgrade that Connection does not announce."""
+    """An old client's are ignored (RFC 9110, 7.8 and 10.1.1), and so is an Upgrade that is not announced."""
     fields = ((b"Upgrade", b" WebSocket"), (b"Expect", b"100-Continue"))
     new, old = head(b"/", *fields, upgrading=True), head(b"/", *fields, version="1.0", upgrading=True)
     assert (new.upgrade, new.expects_continue) == (b"websocket", True)

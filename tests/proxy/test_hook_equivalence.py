@@ -56,7 +56,7 @@ async def one_post(world: World) -> None:
 
 case("a get")(one_get)
 case("a post")(one_post)
-case("a chunked answer", script=answer_bytes(chunked=True))(one_get)
+case("a chunked answer", script=answering(response_bytes(200, b"hello", chunked=True)))(one_get)
 
 
 @case("several requests on one connection")
@@ -144,9 +144,6 @@ class Stream:
         return [piece.upper(), b"+"] if piece else [b"the ", b"end"]
 
 
-STREAMS = frozenset({"answer stream"})
-
-
 async def events(talk: Conversation) -> None:
     """Say three events, each when it is asked for."""
     await talk.request()
@@ -157,11 +154,11 @@ async def events(talk: Conversation) -> None:
     await talk.gone()
 
 
-case("events that stream", script=events, unlike=STREAMS, addon=lambda: Stream(response=True))(one_get)
-case("events that an addon reads", script=events, unlike=STREAMS, addon=lambda: Stream(response=Stream.note))(one_get)
-case("events that an addon changes", script=events, unlike=STREAMS, addon=lambda: Stream(response=Stream.swell))(
-    one_get
-)
+EVENTS: dict[str, Any] = {"script": events, "unlike": frozenset({"answer stream"})}
+
+case("events that stream", addon=lambda: Stream(response=True), **EVENTS)(one_get)
+case("events that an addon reads", addon=lambda: Stream(response=Stream.note), **EVENTS)(one_get)
+case("events that an addon changes", addon=lambda: Stream(response=Stream.swell), **EVENTS)(one_get)
 
 
 @case("a streamed upload", addon=lambda: Stream(request=True))

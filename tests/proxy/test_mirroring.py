@@ -1,4 +1,4 @@
-"""What is handed to the shadow process: when, with what room, what is told of it, and that production never feels it."""
+"""What is handed to the shadow process, when, and what is told of it; and that production never feels it."""
 
 from __future__ import annotations
 

@@ -31,9 +31,17 @@ HOST = (b"Host", b"a")
 def plan(**more: Any) -> Plan:
     """Make a plan that changes nothing but what is named."""
     return Plan(
-        address=Address("10.0.0.1", 8000), cluster="c", pool="p", path=b"/", body=b"", request_id="rid", limits=Limits(),
-        timeouts=Effective(), max_requests=None, **({"host": None} | more),
-    )  # fmt: skip
+        address=Address("10.0.0.1", 8000),
+        cluster="c",
+        pool="p",
+        path=b"/",
+        body=b"",
+        request_id="rid",
+        limits=Limits(),
+        timeouts=Effective(),
+        max_requests=None,
+        **({"host": None} | more),
+    )
 
 
 def forwarded(*fields: tuple[bytes, bytes], plan: Plan = plan(), **more: Any) -> list[tuple[bytes, bytes]]:  # noqa: B008

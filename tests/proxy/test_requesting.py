@@ -170,7 +170,7 @@ async def test_large_bodies_stream_unless_a_rule_needs_them(run: Any) -> None:
             request_bytes("POST", "/", chunks=[b"x" * 900] * 3),
         ):
             await client.send(request[:1900])
-            await until(lambda: running.gateway.plane.connections)
+            await until(lambda running=running: running.gateway.plane.connections)
             await client.send(request[1900:])
             assert (await client.answer()).status == 200
         assert streams == [(streamed, streamed)] * 2

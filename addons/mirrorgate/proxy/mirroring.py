@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..credentials import without_credentials
 from ..director import Director
 from ..events import Event, MirrorDropped, MirrorDropReason, MirrorSent
 from ..exchange import Permit
-from ..legs import LEG_HEADER, candidate_target, control_target, policy_bytes, subject_bytes, without_credentials
+from ..legs import LEG_HEADER, candidate_target, control_target, policy_bytes, subject_bytes
 from ..plans import Plan
 from ..records import ExchangeFinished, ExchangeStarted, FromShadow, Leg, LegFinished, ShadowDropped, Target
 from ..resources.endpoints import Address

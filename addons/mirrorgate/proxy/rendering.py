@@ -13,7 +13,15 @@ from ..plans import Plan, Refused
 from ..routing.filters import apply
 from .heads import RequestHead, ResponseHead, without_hop_by_hop, without_unfit_trailers
 
-__all__ = ["answer_head", "forwarded_head", "last_chunk", "local_fields", "reason_of", "reply_body", "websocket_upgrade"]
+__all__ = [
+    "answer_head",
+    "forwarded_head",
+    "last_chunk",
+    "local_fields",
+    "reason_of",
+    "reply_body",
+    "websocket_upgrade",
+]
 
 Fields = list[tuple[bytes, bytes]]
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from ..credentials import without_credentials, without_query_credentials
 from ..inference.requests import InferenceRequest
-from ..legs import LEG_HEADER, without_credentials, without_query_credentials
+from ..legs import LEG_HEADER
 from ..records import Headers, Leg, Target
 from ..routing.filters import apply
 from ..routing.table import HeaderChanges

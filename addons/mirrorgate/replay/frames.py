@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
+from ..credentials import without_credentials
 from ..inference.requests import InferenceRequest
-from ..legs import without_credentials
 from ..records import ExchangeFinished, ExchangeStarted, Target
 from ..shadow.answering import Answer, LegOutcome
 from .captured import Captured

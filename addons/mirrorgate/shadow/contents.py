@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from ..legs import without_credentials
+from ..credentials import without_credentials
 from ..records import Headers, Leg, LegContent, Target
 from .answering import Answer
 from .pairing import Pair

@@ -24,7 +24,8 @@ _CONNECT_FAILURES = {Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.valu
 _NOT_UPSTREAM = {
     Refusal.NO_ROUTE.value, Refusal.REDIRECT.value, Refusal.INVALID_BACKEND.value, Refusal.NO_ENDPOINTS.value,
     Refusal.PENDING_OVERFLOW.value, Refusal.ACTIVE_OVERFLOW.value, Refusal.FORCED_OPEN.value,
-    Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value, Refusal.BAD_REQUEST.value, Refusal.BAD_INFERENCE_REQUEST.value,
+    Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value,
+    Refusal.BAD_REQUEST.value, Refusal.BAD_INFERENCE_REQUEST.value,
     Refusal.UNKNOWN_MODEL.value, Refusal.BODY_TOO_LARGE.value, Refusal.HEADERS_TOO_LARGE.value,
     Refusal.REQUEST_HEADER_TIMEOUT.value, Refusal.DRAINING.value, Refusal.INTERNAL.value,
 }  # fmt: skip

@@ -186,7 +186,7 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("mirrorgate_shadow_queue_limit_bytes", "", "The bound on them (`shadow_queue_bytes`)."),
         _gauge("mirrorgate_shadow_exchanges", "", "Exchanges that the shadow process has and has not judged."),
         _gauge("mirrorgate_shadow_held_bytes", "", "Bytes of bodies and answers that it holds."),
-        _counter("mirrorgate_shadow_judge_errors_total", "", "Pairs that could not be judged because of a bug.", _SCRAPE),
+        _counter("mirrorgate_shadow_judge_errors_total", "", "Pairs that could not be judged: a bug.", _SCRAPE),
         _counter("mirrorgate_shadow_contents_dropped_total", "",
                  "Answers of candidates and controls that mitmweb does not show: the proxy was too slow to take them.",
                  _SCRAPE),
@@ -198,7 +198,7 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
                  "Captured exchanges: `written`, or dropped: `no_room`, `disk`, `unwritable`, `closed`.", _SCRAPE),
         _counter("mirrorgate_capture_bodies_left_out_total", "",
                  "Bodies that a captured exchange is without, because they were too large.", _SCRAPE),
-        _gauge("mirrorgate_capture_held_bytes", "", "Bytes of bodies that the capture keeps, or that wait for the disk."),
+        _gauge("mirrorgate_capture_held_bytes", "", "Bytes of bodies that the capture holds."),
     ),
     Group.COMPARISON: (
         _counter("mirrorgate_pairs_total", "cluster outcome", "Compared pairs, by outcome."),
