@@ -80,6 +80,22 @@ async def test_a_server_that_accepts_and_closes_is_not_dialled_for_ever(run: Any
     assert len(running.backend.conversations) == 3
 
 
+async def test_a_connection_that_ends_while_an_addon_looks_at_it_is_not_dialled_again(run: Any) -> None:
+    """It was new: the next would fare no better."""
+
+    async def script(talk: Conversation) -> None:
+        talk.reset()
+
+    class Looks:
+        async def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
+            await until(lambda: not data.server.connected)
+
+    running = await run(script, Looks())
+    assert (await (await running.client()).request("GET", "/")).status == 503
+    assert (await running.done()).flag == "UC"
+    assert len(running.backend.conversations) == 1
+
+
 class Waits:
     """Somebody who wants a connection."""
 
