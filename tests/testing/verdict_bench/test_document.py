@@ -24,6 +24,7 @@ def test_an_error_rate_is_shown_where_it_is_an_error() -> None:
     """A REJECT of a candidate beyond its margin is none, so the cell stays empty."""
     row = RateRow(
         "at it",
+        1,
         1000,
         50,
         900,
@@ -34,7 +35,9 @@ def test_an_error_rate_is_shown_where_it_is_an_error() -> None:
         promoted_at_most=0.01,
         median_promoted=None,
     )
-    assert "| at it | 1,000 × 50 |  |  | 0.50% | 1.00% |" in written(Results(rates=[row]))
+    text = written(Results(rates=[row]))
+    assert "| at it | 1,000 × 50 |  |  | 0.50% | 1.00% |" in text
+    assert "5 false PROMOTEs in 1,000 runs, 0.50%" in text
 
 
 def test_parts_that_were_not_run_are_left_out() -> None:

@@ -15,7 +15,7 @@ def test_pictures_are_svg_and_reproducible(tmp_path: Path) -> None:
         RaceRow(f"row_{number}", 2, (mode,), 3.0, 0.6, None, 0.0, None, 0.0) for number, mode in enumerate(modes)
     )
     races = Races(10, 1000, 500, 300, (0.5, None, None), 1.0, rows)
-    rates = [RateRow("a guardrail", 100, 10, 1, 1, True, True, 0.05, 0.05, None)]
+    rates = [RateRow("a guardrail", 1, 100, 10, 1, 1, True, True, 0.05, 0.05, None)]
     for attempt in "ab":
         draw_races(races, "Races", tmp_path / attempt / "races.svg")
         draw_error_rates(rates, 0.01, "Rates", tmp_path / attempt / "rates.svg")

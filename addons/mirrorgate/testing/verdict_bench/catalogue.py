@@ -76,6 +76,7 @@ def _rate(traffic: Traffic, runs: int, pairs: int, seed: int) -> RateRow:
     found = simulated(traffic, runs, pairs, seed)
     return RateRow(
         traffic.name,
+        len(traffic.margins),
         runs,
         pairs,
         found.rejected,

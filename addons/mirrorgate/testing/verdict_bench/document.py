@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from scipy.stats import binom
+
+from ...comparison.verdict import VerdictPolicy
 from .results import ModeRow, PairsRow, RaceRow, Races, RateRow, Results, SpeedRow
-from .wording import CLOSING, ERROR_RATES, FAKE, FALSE_ALARMS, OPENING, PAIRS, REAL, SPEED
+from .wording import CLOSING, ERROR_RATES, FAKE, FALSE_ALARMS, OPENING, PAIRS, POOLED, READING, REAL, SPEED
 
 __all__ = ["written"]
 
@@ -20,7 +23,7 @@ def written(results: Results) -> str:
     if results.races is not None:
         parts += [_filled(FAKE, results.races), _races(results.races)]
         alarms = ((row.name, f"{row.turned_away} of {row.runs}") for row in results.false_alarms)
-        parts += [FALSE_ALARMS, _table(("rule", "sound candidates turned away"), alarms)]
+        parts += [READING, FALSE_ALARMS, _table(("rule", "sound candidates turned away"), alarms)]
     if results.real is not None:
         parts += [_filled(REAL, results.real), _races(results.real)]
     if results.speed:
@@ -55,7 +58,25 @@ def _rates(rows: Sequence[RateRow]) -> str:
         )
         for row in rows
     )
-    return _table(head, found)
+    return "\n\n".join((_table(head, found), *_pooled(rows)))
+
+
+def _pooled(rows: Sequence[RateRow]) -> Iterator[str]:
+    """Say what the rows of a single guardrail come to together: a rate of so many runs has little noise left."""
+    single = [row for row in rows if row.beyond and row.guardrails == 1]
+    runs, wrong = sum(row.runs for row in single), sum(row.promoted for row in single)
+    if runs:
+        worst = max(single, key=lambda row: row.promoted / row.runs)
+        # How often the best of so many rows would be as high by chance if each row's rate were exactly 1 %.
+        by_chance = 1.0 - binom.cdf(worst.promoted - 1, worst.runs, VerdictPolicy(()).alpha_promote) ** len(single)
+        yield POOLED.format(
+            rows=len(single),
+            wrong=f"{wrong:,}",
+            runs=f"{runs:,}",
+            rate=f"{wrong / runs:.2%}",
+            worst=f"{worst.promoted / worst.runs:.2%}",
+            chance=f"{by_chance:.0%}",
+        )
 
 
 def _rate(count: int, runs: int, at_most: float, *, wrong: bool) -> tuple[str, str]:

@@ -15,6 +15,8 @@ class RateRow:
     """How often simulated runs came to a decision."""
 
     name: str
+    guardrails: int
+    """That decide."""
     runs: int
     pairs: int
     rejected: int

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["CLOSING", "ERROR_RATES", "FAKE", "FALSE_ALARMS", "OPENING", "PAIRS", "REAL", "SPEED"]
+__all__ = ["CLOSING", "ERROR_RATES", "FAKE", "FALSE_ALARMS", "OPENING", "PAIRS", "POOLED", "READING", "REAL", "SPEED"]
 
 OPENING = """
 # How well the verdict works, measured
 
 This page is written by `scripts/bench_verdict` (seed {seed}); its numbers are kept in `verdict-benchmark.json`.
-What the verdict means is in [verdict.md](verdict.md). With the same seed everything but the times of real servers
-comes out the same.
+What the verdict means is in [verdict.md](verdict.md). With the same seed everything comes out the same, save for
+what real servers answer and how fast this machine is.
 
 A decision can be wrong in two ways, and a rule that never decides is never wrong. So three things are measured: how
 often the verdict is wrong when somebody looks after every single pair, after how many pairs it finds what is wrong
@@ -37,6 +37,13 @@ chance of an error is 1. The fourth row has outages of 20 pairs on each side, on
 but by chance; an outage of the candidate is a REJECT, even if production has as many on other days.
 
 ![False PROMOTE by guardrail](images/verdict-error-rates.svg)
+"""
+
+POOLED = """
+The {rows} rows with one guardrail together: {wrong} false PROMOTEs in {runs} runs, {rate}. The bound is no estimate: it
+is a theorem (Ville's inequality), and it is nearly used up here, since the runs are long and the candidate stays at the
+margin for ever. So single rows lie on both sides of it by chance: if each were at exactly 1 %, the highest of {rows}
+rows would reach {worst} in {chance} of such benchmarks.
 """
 
 PAIRS = """
@@ -71,6 +78,25 @@ The other rules see {rival_pairs} pairs:
   fifth.
 
 ![Pairs until a decision](images/verdict-races.svg)
+"""
+
+READING = """
+What the table says:
+
+- Defects of operation (length, tool calls, JSON, latency, errors, broken streams) are found in every mode, most of
+  them within a few hundred pairs, and each by the guardrail that is made for it.
+- Defects that only change what is said (template, system prompt, temperature, adapter, quantisation) show as
+  divergence. They need a control arm, and `equivalence` mode: in `replacement` mode another text is no failure, and
+  without a scorer of the user's such a candidate is promoted. PROMOTE then claims no more than it says: operationally
+  safe, quality was not scored.
+- Two defects are small when counted over all traffic. The wrong adapter answers an eighth of the requests; on a route
+  of its own it is found as fast as the others. The coarser quantisation adds hardly more divergence than the margin of
+  3 pt allows; with a margin of 1 pt it is found too. A PROMOTE is a statement about the margins, and about the traffic
+  that went in.
+- Another sound model is no equivalent one, and `equivalence` mode rightly rejects it.
+- Fixed thresholds look at statuses and durations, and see the three defects that show there. Diffy's rule flags nearly
+  everything, slowness excepted, which it does not look at; but it flags a sound candidate as well, since it has no
+  notion of how many differences chance brings.
 """
 
 FALSE_ALARMS = """
