@@ -58,6 +58,7 @@ def candidate_target(
         max_parallel=candidate.max_parallel_requests,
         policy=policy,
         subject=subject,
+        length=_declared_length(sent),
     )
 
 
@@ -81,6 +82,7 @@ def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, p
         idle_timeout=candidate.idle_timeout,
         max_parallel=candidate.max_parallel_requests,
         policy=policy,
+        length=_declared_length(sent),
     )
 
 
@@ -112,6 +114,11 @@ def _side(destination: Destination) -> dict[str, Any]:
         model.name or "*": [target.name for target in model.targets if target.weight] for model in destination.models
     }
     return {"ref": destination.ref} | ({"models": models} if models else {})
+
+
+def _declared_length(sent: Fields) -> int | None:
+    """Return the length that the primary is told; a copy that streams keeps its framing."""
+    return next((int(value) for name, value in sent if name.lower() == b"content-length"), None)
 
 
 def _unmarked(fields: Fields) -> Fields:

@@ -73,6 +73,8 @@ class Target(msgspec.Struct, array_like=True, frozen=True):
     subject: bytes = b""
     """What is compared as it is declared, as JSON: destinations and models of both sides. Another subject is another
     comparison, whose evidence starts anew; empty when unknown."""
+    length: int | None = None
+    """The declared length of a body that streams; `None` when it is not known, so that it is sent in chunks."""
 
 
 class ExchangeStarted(msgspec.Struct, tag="start", array_like=True):

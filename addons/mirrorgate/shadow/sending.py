@@ -121,7 +121,9 @@ class _Leg:
         answered = connection.begin(self.reader, self._origin)
         self.reader.answer.sent = self._now()
         if body is None:
-            connection.write(head + b"transfer-encoding: chunked\r\n\r\n")
+            length = self._target.length
+            framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+            connection.write(head + framing + b"\r\n\r\n")
             self._uploader = self._loop.create_task(self._stream(connection), name="shadow upload")
         else:
             framing = b"content-length: %d\r\n" % len(body) if body or self._method in _BODY_METHODS else b""
@@ -136,13 +138,15 @@ class _Leg:
         return self.reader.answer
 
     async def _stream(self, connection: Connection) -> None:
+        chunked = self._target.length is None
         async for piece in self._upload.pieces():
             if piece:
-                connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                connection.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             await connection.drain()
             if connection.closed:
                 return
-        connection.write(b"0\r\n\r\n")
+        if chunked:
+            connection.write(b"0\r\n\r\n")
 
     def _watch_idle(self) -> None:
         """Look again when the answer would have been silent for too long; before its head it may be silent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ...comparison.guardrails import GuardrailName
@@ -14,7 +14,7 @@ from ...inference.assembling import percentile
 from .arms import DEFECTIVE, HEALTHY
 from .error_rates import AA_TRAFFIC, AT_MARGIN, Traffic, simulated, upper_bound
 from .pool import SLO, Sample, measured
-from .races import EQUIVALENCE, MODES, Finish, Mode, finish_of, middle, rivals_of
+from .races import EQUIVALENCE, MODES, Finish, Mode, Rivals, drawn, finish_of, middle, rivals_of, shuffled
 from .real_model import measured_for_real
 from .results import HealthyRow, ModeRow, PairsRow, RaceRow, Races, RateRow, SpeedRow
 from .throughput import CASES, pairs_per_second
@@ -49,7 +49,7 @@ class Scale:
         return replace(self, requests=requests, real_requests=requests)
 
 
-FULL = Scale(5000, 6000, 20000, 10000, 300, 3000, 25, 10000, 200, 3000, 2000, 150, 10.0)
+FULL = Scale(5000, 6000, 20000, 10000, 300, 3000, 25, 10000, 200, 3000, 2000, 200, 10.0)
 SMOKE = Scale(40, 250, 200, 250, 2, 30, 1, 250, 2, 120, 100, 2, 0.1)
 
 _SLOWEST = 1.5
@@ -126,12 +126,14 @@ def fake_races(scale: Scale, seed: int, told: Told) -> tuple[Races, list[Healthy
 def real_races(scale: Scale, seed: int, told: Told) -> Races:
     """Do the same with SmolLM2, and the defects that can be induced on it."""
     pool = measured_for_real(scale.real_requests, seed, told)
+    count = scale.real_requests
+    scale = replace(scale, rival_pairs=count, look=count)
     rows: list[RaceRow] = []
     for name, samples in pool.samples.items():
         told(name)
-        rows.append(_raced(name, samples, MODES, pool.slowest, scale, seed))
+        rows.append(_raced(name, samples, MODES, pool.slowest, scale, seed, small=True))
     slo = (pool.slo.ttft, pool.slo.itl, pool.slo.e2e)
-    return Races(scale.real_requests, scale.race_most, scale.rival_pairs, scale.look, slo, pool.slowest, tuple(rows))
+    return Races(count, count, count, count, slo, pool.slowest, tuple(rows))
 
 
 def speeds(scale: Scale, told: Told) -> list[SpeedRow]:
@@ -144,15 +146,28 @@ def speeds(scale: Scale, told: Told) -> list[SpeedRow]:
 
 
 def _raced(
-    name: str, samples: Sequence[Sample], modes: Sequence[Mode], slowest: float, scale: Scale, seed: int
+    name: str,
+    samples: Sequence[Sample],
+    modes: Sequence[Mode],
+    slowest: float,
+    scale: Scale,
+    seed: int,
+    *,
+    small: bool = False,
 ) -> RaceRow:
+    """Race all rules; a `small` pool is shuffled instead of drawn from."""
+
+    def stream(rng: random.Random, most: int) -> Iterator[Sample]:
+        return shuffled(samples, rng) if small else drawn(samples, rng, most)
+
+    def finish(mode: Mode, run: int) -> Finish:
+        rng = _rng(seed, name, mode.name, run)
+        return finish_of(stream(rng, scale.race_most), mode, rng)
+
     runs = range(scale.race_runs)
-    rows = tuple(
-        _mode_row(mode, [finish_of(samples, mode, _rng(seed, name, mode.name, run), scale.race_most) for run in runs])
-        for mode in modes
-    )
+    rows = tuple(_mode_row(mode, [finish(mode, run) for run in runs]) for mode in modes)
     rivals = [
-        rivals_of(samples, slowest, _rng(seed, name, "rivals", run), scale.rival_pairs, scale.look) for run in runs
+        rivals_of(stream(_rng(seed, name, "rivals", run), scale.rival_pairs), slowest, scale.look) for run in runs
     ]
     return RaceRow(
         name,
@@ -186,11 +201,13 @@ def _mode_row(mode: Mode, finishes: Sequence[Finish]) -> ModeRow:
 def _false_alarms(samples: Sequence[Sample], scale: Scale, seed: int, told: Told) -> list[HealthyRow]:
     """Count how often each rule turns a sound candidate away."""
     told(f"false alarms in {scale.alarm_runs} runs")
-    runs = range(scale.alarm_runs)
-    finishes = [finish_of(samples, EQUIVALENCE, _rng(seed, "alarm", "", run), scale.race_most) for run in runs]
-    rivals = [
-        rivals_of(samples, _SLOWEST, _rng(seed, "alarm", "rivals", run), scale.rival_pairs, scale.look) for run in runs
-    ]
+    finishes: list[Finish] = []
+    rivals: list[Rivals] = []
+    for run in range(scale.alarm_runs):
+        rng = _rng(seed, "alarm", "", run)
+        finishes.append(finish_of(drawn(samples, rng, scale.race_most), EQUIVALENCE, rng))
+        pairs = drawn(samples, _rng(seed, "alarm", "rivals", run), scale.rival_pairs)
+        rivals.append(rivals_of(pairs, _SLOWEST, scale.look))
     counts = {
         "the verdict, looked at after every pair": sum(each.decision is Decision.REJECT for each in finishes),
         f"Diffy's rule, looked at once after {scale.look} pairs": sum(each.diffy_at_look for each in rivals),

@@ -1,13 +1,15 @@
 """Races on the same pairs: after how many of them each rule raises its hand.
 
-The samples of a pool are drawn with replacement, so that every run is another stream of the same traffic. The verdict
-is looked at after every pair, and so is Diffy's rule; the fixed thresholds have their own clock.
+A run is a stream of samples of a pool. From a large pool they are drawn with replacement, so that every run is another
+stream of the same traffic and may be longer than the pool. A small pool must not be: what chance brought into it once
+would be repeated until it is evidence. Its runs are the pool in other orders. The verdict is looked at after every
+pair, and so is Diffy's rule; the fixed thresholds have their own clock.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -80,11 +82,22 @@ class Rivals:
     flagger: int | None
 
 
-def finish_of(samples: Sequence[Sample], mode: Mode, rng: random.Random, most: int) -> Finish:
-    """Let the judge see pairs until it decides, at most so many."""
+def drawn(samples: Sequence[Sample], rng: random.Random, most: int) -> Iterator[Sample]:
+    """Draw so many samples with replacement."""
+    for _ in range(most):
+        yield samples[rng.randrange(len(samples))]
+
+
+def shuffled(samples: Sequence[Sample], rng: random.Random) -> Iterator[Sample]:
+    """Return every sample once, in another order."""
+    return iter(rng.sample(samples, len(samples)))
+
+
+def finish_of(stream: Iterable[Sample], mode: Mode, rng: random.Random) -> Finish:
+    """Let the judge see pairs until it decides; `rng` draws which of them have a control."""
     judge = Judge(mode.policy(), "benchmark")
-    for pair in range(1, most + 1):
-        sample = samples[rng.randrange(len(samples))]
+    pair = 0
+    for pair, sample in enumerate(stream, 1):
         losses = dict(sample.losses)
         if rng.random() >= mode.control:
             losses.pop(GuardrailName.DIVERGENCE.value, None)
@@ -92,17 +105,16 @@ def finish_of(samples: Sequence[Sample], mode: Mode, rng: random.Random, most: i
         decision, guardrail = judge.decision
         if decision is not Decision.HOLD:
             return Finish(decision, pair, guardrail)
-    return Finish(Decision.HOLD, most, None)
+    return Finish(Decision.HOLD, pair, None)
 
 
-def rivals_of(samples: Sequence[Sample], slowest: float, rng: random.Random, most: int, look: int) -> Rivals:
-    """Let the other rules see so many pairs; `look` is the pair after which Diffy's fields are looked at just once."""
+def rivals_of(stream: Iterable[Sample], slowest: float, look: int) -> Rivals:
+    """Let the other rules see pairs; `look` is the pair after which Diffy's fields are looked at just once."""
     diffy, argo, flagger = Diffy(), FixedThresholds(slowest, ARGO), FixedThresholds(slowest, FLAGGER)
     first: int | None = None
     looked = False
     rolled_back: dict[int, int] = {}
-    for pair in range(1, most + 1):
-        sample = samples[rng.randrange(len(samples))]
+    for pair, sample in enumerate(stream, 1):
         diffy.observe(sample.raw, sample.noise)
         if first is None or pair == look:
             flagged = bool(diffy.flagged())

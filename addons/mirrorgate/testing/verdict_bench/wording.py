@@ -116,8 +116,9 @@ answers replaced by a 500, 10 % of the streams cut). SmolLM2 makes no tool calls
 of the catalogue are missing. SLOs are twice what production took in eight warm-up requests: TTFT {ttft} s, ITL
 {itl} s, E2E {e2e} s; the fixed threshold of the 99th percentile is {slowest} s.
 
-{runs} runs of at most {most} pairs draw from {requests} measured pairs, so the numbers are as fine as that many
-pairs allow.
+The {requests} pairs were judged in {runs} orders, each pair once, and the table shows what most orders came to. That
+is too few for a PROMOTE, whose minimum is 200 pairs and which takes well over a thousand: HOLD is what a sound
+candidate is to get here. It is also too few for Flagger, whose fifth check would come after 500 pairs.
 
 ![Pairs until a decision](images/verdict-races-smollm2.svg)
 """
@@ -126,8 +127,8 @@ SPEED = """
 ## How fast pairs are judged
 
 What the worker thread of the shadow process does for a pair: read both answers, compare them, write the record,
-feed the evidence. Answers are about 1,000 characters in 170 tokens; one core, CPU time ({machine}). The goal is
-200.
+feed the evidence. Answers are about 1,000 characters in 170 tokens. The goal is 200 pairs a second; this is CPU time
+of one core, with {machine}.
 """
 
 CLOSING = """
