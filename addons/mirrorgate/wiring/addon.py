@@ -45,7 +45,7 @@ from ..telemetry.loop_lag import LoopLag
 from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
 from .capturing import Captures
-from .configuring import Compilation, bindings, compile_reading, empty, listed, paths_of, scraped
+from .configuring import Compilation, bindings, compile_reading, counted, empty, listed, paths_of, scraped
 from .labels import Labels
 from .listening import Listening
 from .options import OPTIONS, add_options, quickstart, settings_of
@@ -254,10 +254,12 @@ class Gateway:
                 compilation = await asyncio.to_thread(compile_reading, reading, generation)
                 bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
             except ConfigProblems as error:
+                for problem in error.problems:
+                    logger.error("%s", problem)
                 logger.error(
-                    "the changed configuration is refused; generation %d goes on serving: %s",
+                    "the changed configuration is refused (%s); generation %d goes on serving",
+                    counted(error.problems),
                     self._snapshot.generation,
-                    listed(error.problems),
                 )
                 self._refused = len(error.problems)
                 if self.plane is not None:

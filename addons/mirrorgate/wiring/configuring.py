@@ -16,7 +16,7 @@ from ..routing.table import DestinationKind
 from ..snapshot import Snapshot
 from ..sources.files import Reading
 
-__all__ = ["Compilation", "bindings", "compile_reading", "empty", "listed", "paths_of", "scraped"]
+__all__ = ["Compilation", "bindings", "compile_reading", "counted", "empty", "listed", "paths_of", "scraped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +82,14 @@ def scraped(snapshot: Snapshot) -> dict[str, Address]:
 
 def listed(problems: Sequence[Problem]) -> str:
     """Word the problems of a configuration that is refused: how many errors and warnings, and each of them."""
+    return f"the configuration has {counted(problems)}:\n" + "\n".join(map(str, problems))
+
+
+def counted(problems: Sequence[Problem]) -> str:
+    """Say how many errors and warnings there are."""
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
-    counts = [_counted(errors, "error"), _counted(len(problems) - errors, "warning")]
-    return f"the configuration has {' and '.join(filter(None, counts))}:\n" + "\n".join(map(str, problems))
+    return " and ".join(filter(None, [_number(errors, "error"), _number(len(problems) - errors, "warning")]))
 
 
-def _counted(count: int, word: str) -> str:
+def _number(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}" if count else ""
