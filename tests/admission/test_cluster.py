@@ -28,8 +28,9 @@ def test_the_first_request_waits_for_a_connection_of_its_own() -> None:
     assert calls.idle
     assert calls.request(A, "r1") == [Open(A)]
     assert (counts(calls), calls.waiting(A), calls.queued(A), calls.idle) == ((0, 1, 1), ["r1"], 1, False)
+    assert calls.connecting == 1
     assert calls.opened(A, "c1") == [Assign("r1", "c1")]
-    assert (counts(calls), calls.queued(A)) == ((1, 0, 1), 0)
+    assert (counts(calls), calls.queued(A), calls.connecting) == ((1, 0, 1), 0, 0)
     assert calls.finished(A, "c1", reusable=True) == []
     assert (counts(calls), calls.ready(A)) == ((0, 0, 1), ["c1"])
     assert calls.request(A, "r2") == [Assign("r2", "c1")]

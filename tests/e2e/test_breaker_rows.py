@@ -139,15 +139,11 @@ async def test_a_staggered_row(rig: Rig, number: int) -> None:
     async def settled() -> bool:
         """Tell whether every request so far is answered, held or queued."""
         nonlocal queued
-        if answered() + held() + queued == len(tasks):
-            return True
-        # A request is pending, too, while its connection is made. When the servers have accepted all connections that
-        # the gateway counts, it takes the gateway some turns of its event loop to notice: an answer a turn or more.
-        for _ in range(3):
-            used = await admin.used(cluster)
-            if used["connections"] != sum(len(server.connections) for server in servers):
-                return False
-        queued = used["pending"]
+        view = await admin.cluster(cluster)
+        # A request is pending, too, while its connection is made; what queues behind one that is made is settled.
+        if view["connecting"]:
+            return False
+        queued = view["limits"]["pending"]["used"]
         return answered() + held() + queued == len(tasks)
 
     for _ in range(row.requests):

@@ -134,6 +134,11 @@ class Cluster[W: Hashable, C: Hashable]:
         return Gauges(self.active, self.pending, self.connections, self.limits)
 
     @property
+    def connecting(self) -> int:
+        """How many connections are being made; their requests are pending, too."""
+        return sum(state.connecting for state in self._endpoints.values())
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is under way, so that the cluster can be forgotten."""
         return not (self.active or self.pending or self.connections)

@@ -84,6 +84,8 @@ class ClusterView(TypedDict, total=False):
     destinations: list[str]
     limits: dict[str, BreakerView]
     """By `connections`, `pending`, `parallel`, `retries`."""
+    connecting: int
+    """Connections that are being made. Their requests count as pending."""
     endpoints: list[EndpointView]
     profiles: list[str]
     """How each destination's endpoints are picked."""

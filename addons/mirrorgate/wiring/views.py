@@ -126,6 +126,7 @@ class Views:
         view["limits"] = limit_views(
             pool.cluster.gauges if pool is not None else Gauges(0, 0, 0, limits_of(rule.traffic))
         )
+        view["connecting"] = pool.cluster.connecting if pool is not None else 0
         view["profiles"] = [profile_of(destination, rule.traffic).name for destination in destinations]
         picks = self._director.last_picks.get(rule.cluster, ())
         view["picks"] = [pick_view(last.at, last.model, last.pick) for last in reversed(picks)]
