@@ -1,0 +1,179 @@
+"""The document that tells what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from .measures import Measure
+from .results import Results
+from .scenarios import SCENARIOS, Unit
+
+__all__ = ["written"]
+
+_OPENING = """\
+# Benchmark
+
+What Mirrorgate costs, beside other proxies that do the same work in the same rounds. `scripts/bench` measures anew and
+writes this page; `docs/performance.md` tells where the time goes and what was done about it.
+
+Measured on {machine}, {rounds} rounds, medians. Every proxy is one process on one core, in front of a server that
+answers at once; the clients have another core. A Mirrorgate that mirrors is two processes on that core; figures are of
+the one that carries production, and "Mirroring" tells the other's. Mirrorgate routes to an InferencePool with breaker,
+metrics, access log and the reading of the request's model on, as it comes; the others forward and do nothing else.
+Times are CPU time, user and system, of the processes: load from elsewhere disturbs it much less than it disturbs
+latency. A ratio is taken within a round, and the median of the rounds is shown.
+
+![CPU of a request and of a streamed event](images/benchmark.svg)"""
+
+_BASES = ("envoy", "mitmdump", "litellm")
+_MIRRORING = "-mirror"
+
+
+def written(results: Results) -> str:
+    """Return the document as Markdown. What has not been run is left out."""
+    parts = [_OPENING.format(machine=results.machine, rounds=results.rounds)]
+    for unit, title in ((Unit.REQUEST, "A request"), (Unit.EVENT, "A streamed event")):
+        names = [name for name in results.scenarios if SCENARIOS[name].unit is unit]
+        if names:
+            parts.append(f"## {title}")
+            parts += [f"- **{name}**: {SCENARIOS[name].title}" for name in names]
+            parts.append(_costs(results, names, unit))
+            parts.append(_ratios(results, names, unit))
+    if any(results.median(name, scenario, _beside) for name in results.proxies for scenario in results.scenarios):
+        parts += ["## Mirroring", _MIRROR_TEXT, _mirrors(results)]
+    parts += ["## Time and memory", _TIME_TEXT, _times(results)]
+    errors = [m for m in results.measures if m.errors]
+    if errors:
+        parts.append("## Errors")
+        parts += [f"- {m.proxy}, {m.scenario}, round {m.round}: {m.errors:,}" for m in errors]
+    return _joined(parts)
+
+
+_MIRROR_TEXT = """\
+Every request is copied to a second server. Mirrorgate's proxy process hands the exchange to its shadow process, which
+sends the copy, reads its answer and compares the two; Envoy and nginx throw the copy's answer away."""
+
+_TIME_TEXT = """\
+Latency as the clients see it, with the proxy saturated where the scenario says nothing else: good for comparing, not
+for planning. Memory is of the whole process tree after the run (PSS)."""
+
+
+def _costs(results: Results, scenarios: Sequence[str], unit: Unit) -> str:
+    figure = _figure(unit)
+    rows = ([name, *(_us(results.median(name, each, figure)) for each in scenarios)] for name in results.proxies)
+    return _table(["CPU, µs", *scenarios], rows)
+
+
+def _ratios(results: Results, scenarios: Sequence[str], unit: Unit) -> str:
+    figure = _figure(unit)
+
+    def rows() -> Iterator[list[str]]:
+        for ours in (name for name in results.proxies if name.startswith("mirrorgate")):
+            for base in _BASES:
+                base = base + _MIRRORING if ours.endswith(_MIRRORING) else base
+                if base in results.proxies:
+                    ratios = (results.ratio(ours, base, each, figure) for each in scenarios)
+                    yield [f"{ours} / {base}", *(_times_of(ratio) for ratio in ratios)]
+
+    return _table(["ratio", *scenarios], rows())
+
+
+def _mirrors(results: Results) -> str:
+    def rows() -> Iterator[list[str]]:
+        for name in results.proxies:
+            for scenario in results.scenarios:
+                if results.median(name, scenario, _mirrored) is None:
+                    continue
+                own = _figure(SCENARIOS[scenario].unit)
+                shadow = _beside_figure(SCENARIOS[scenario].unit)
+                share = results.median(name, scenario, _mirrored)
+                cells = (_us(results.median(name, scenario, figure)) for figure in (own, shadow))
+                yield [name, scenario, *cells, "–" if share is None else f"{share:.1%}"]
+
+    return _table(["proxy", "scenario", "proxy process, µs", "shadow process, µs", "copied"], rows())
+
+
+def _times(results: Results) -> str:
+    def rows() -> Iterator[list[str]]:
+        for scenario in results.scenarios:
+            for name in results.proxies:
+                cells = [
+                    _ms(results.median(name, scenario, lambda m: m.e2e.p50 if m.e2e else None)),
+                    _ms(results.median(name, scenario, lambda m: m.e2e.p99 if m.e2e else None)),
+                    _ms(results.median(name, scenario, lambda m: m.ttft.p50 if m.ttft else None)),
+                    _ms(results.median(name, scenario, lambda m: m.delay.p50 if m.delay else None)),
+                    _ms(results.median(name, scenario, lambda m: m.delay.p99 if m.delay else None)),
+                    _count(results.median(name, scenario, lambda m: m.requests / m.window)),
+                    _mib(results.median(name, scenario, lambda m: m.memory)),
+                ]
+                yield [scenario, name, *cells]
+
+    head = ["scenario", "proxy", "E2E p50, ms", "p99", "TTFT p50", "event under way p50", "p99", "requests/s", "MiB"]
+    return _table(head, rows())
+
+
+# Figures
+
+
+def _figure(unit: Unit) -> Callable[[Measure], float | None]:
+    return (lambda m: m.cpu_per_event) if unit is Unit.EVENT else (lambda m: m.cpu_per_request)
+
+
+def _beside_figure(unit: Unit) -> Callable[[Measure], float | None]:
+    def figure(measure: Measure) -> float | None:
+        count = measure.events if unit is Unit.EVENT else measure.requests
+        return measure.beside / count if count and measure.beside else None
+
+    return figure
+
+
+def _beside(measure: Measure) -> float | None:
+    return measure.beside or None
+
+
+def _mirrored(measure: Measure) -> float | None:
+    """Return the share of answered requests that reached the shadow; those of the warm-up come on top."""
+    if measure.mirrored is None or not measure.requests:
+        return None
+    return min(1.0, measure.mirrored / measure.requests)
+
+
+# Cells
+
+
+def _us(seconds: float | None) -> str:
+    return "–" if seconds is None else _short(seconds * 1e6)
+
+
+def _ms(seconds: float | None) -> str:
+    return "–" if seconds is None else _short(seconds * 1e3)
+
+
+def _mib(size: float | None) -> str:
+    return "–" if not size else f"{size / 2**20:,.0f}"
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _times_of(ratio: float | None) -> str:
+    return "–" if ratio is None else f"{ratio:.2f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def _table(head: Sequence[str], rows: Iterator[list[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(['---'] + ['--:'] * (len(head) - 1))}|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Join parts with blank lines between, except between the items of a list."""
+    text = ""
+    for before, part in zip(["", *parts], parts, strict=False):
+        between = "" if not before else "\n" if before.startswith("- ") and part.startswith("- ") else "\n\n"
+        text += between + part.strip()
+    return text + "\n"
