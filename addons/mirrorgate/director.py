@@ -131,9 +131,9 @@ class Director:
         target = normalize(facts.path.decode("latin-1")) if facts.path != b"*" else "*"
         if target is None:
             return Directed(Refused(Refusal.BAD_REQUEST, "the request path is malformed"))
-        listener = router.select_listener(facts.port, host, facts.local)
-        if listener is None:
-            return Directed(Refused(Refusal.NO_ROUTE))
+        listener = router.listener_for(facts.port, host, facts.local, facts.server_name)
+        if isinstance(listener, Refusal):
+            return Directed(Refused(listener))
         name = f"{listener.gateway[0]}/{listener.gateway[1]}/{listener.name}"
         match = router.match(listener, facts.method.decode("latin-1"), host, target, facts.fields)
         if match is None:

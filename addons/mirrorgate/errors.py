@@ -55,6 +55,8 @@ class Refusal(enum.StrEnum):
     """Why the gateway answers by itself. A closed set, so that it can be a metric's label."""
 
     NO_ROUTE = "no_route"
+    MISDIRECTED = "misdirected"
+    """The request is for another listener than the one that the TLS handshake chose."""
     REDIRECT = "redirect"
     INVALID_BACKEND = "invalid_backend"
     NO_ENDPOINTS = "no_endpoints"
@@ -114,6 +116,7 @@ def _reset(reason: str) -> str:
 
 REPLIES: dict[Refusal, LocalReply] = {
     Refusal.NO_ROUTE: LocalReply(404, "NR", "route_not_found"),
+    Refusal.MISDIRECTED: LocalReply(421, "NR", "misdirected_request", "Misdirected Request"),
     Refusal.REDIRECT: LocalReply(302, "-", "direct_response"),
     Refusal.INVALID_BACKEND: LocalReply(500, "-", "direct_response"),
     Refusal.NO_ENDPOINTS: LocalReply(503, "UH", "no_healthy_upstream", "no healthy upstream"),

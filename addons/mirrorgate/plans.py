@@ -33,6 +33,8 @@ class RequestFacts:
     """The client's IP address."""
     local: str | None = None
     """The local IP address that the client reached; `None` leaves listeners' addresses out of account."""
+    server_name: str | None = None
+    """Whom the TLS handshake asked for, empty for nobody; `None` without TLS."""
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, `name` in lower case; `None` when there is none."""

@@ -48,6 +48,7 @@ def forwarded(*fields: tuple[bytes, bytes], plan: Plan = plan(), **more: Any) ->
     """Make the head that goes to the upstream."""
     options: dict[str, Any] = {
         "client": "10.9.9.9",
+        "scheme": b"http",
         "body": b"",
         "content_length": None,
         "chunked": False,

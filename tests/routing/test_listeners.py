@@ -27,47 +27,6 @@ def read(inventory: Inventory) -> list[ListenerState]:
     return [listener for state in states for listener in state.listeners]
 
 
-@pytest.mark.parametrize(
-    ("tls", "reason"),
-    [
-        ("{certificateRefs: [{name: whole}]}", None),
-        ("{certificateRefs: [{name: whole}, {name: nobody}]}", "InvalidCertificateRef"),
-        ("{certificateRefs: [{name: half}]}", "InvalidCertificateRef"),
-        ("{certificateRefs: [{group: '', kind: ConfigMap, name: whole}]}", "InvalidCertificateRef"),
-        ("{certificateRefs: [{name: whole, namespace: granted}]}", None),
-        ("{certificateRefs: [{name: other, namespace: granted}]}", "RefNotPermitted"),
-        ("null", "InvalidCertificateRef"),
-    ],
-)
-def test_certificates(inventory: Load, tls: str, reason: str | None) -> None:
-    """A certificate is a whole Secret that the Gateway may refer to."""
-    text = gateway("gateway", f"[{{name: https, port: 443, protocol: HTTPS, tls: {tls}}}]")
-    for name, namespace, keys in (
-        ("whole", "default", "{tls.crt: c, tls.key: k}"),
-        ("whole", "granted", "{tls.crt: c, tls.key: k}"),
-        ("half", "default", "{tls.crt: c}"),
-    ):
-        text += f"""
----
-apiVersion: v1
-kind: Secret
-metadata: {{name: {name}, namespace: {namespace}}}
-stringData: {keys}
-"""
-    text += """
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: ReferenceGrant
-metadata: {name: grant, namespace: granted}
-spec:
-  from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: default}]
-  to: [{group: "", kind: Secret, name: whole}]
-"""
-    (listener,) = read(inventory(text))
-    assert (listener.unresolved.reason if listener.unresolved else None) == reason
-    assert not listener.is_served
-
-
 ONE = "[{name: http, port: 80, protocol: HTTP}]"
 
 

@@ -12,12 +12,13 @@ from ..errors import REPLIES, Refusal
 from ..resources.endpoints import Address
 from .heads import Fields, Malformed, RequestHead, render_response
 from .http1 import RequestReader
-from .mitm import new_client, stock_mode
+from .mitm import new_client, note_session, stock_mode
 from .rendering import reason_of
 
 if TYPE_CHECKING:
     from .carrying import Carrier
     from .dataplane import Dataplane, Port
+    from .tls_contexts import Handshake
 
 __all__ = ["ClientConnection", "Inbound"]
 
@@ -89,6 +90,7 @@ class ClientConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername") or ("", 0)
         own = transport.get_extra_info("sockname") or ("", 0)
         self.client = new_client(peer, own, stock_mode(own[1] or 80))
+        self.client.tls = self.port.tls
         self.since = time.monotonic()
         plane.connected(self)
         pending = plane.hooks.fire("client_connected", self.client)
@@ -103,6 +105,32 @@ class ClientConnection(asyncio.Protocol):
         self.unhold("hook")
         if self.client.error:
             self.transport.abort()
+
+    @property
+    def scheme(self) -> bytes:
+        return b"https" if self.client.tls else b"http"
+
+    @property
+    def server_name(self) -> str | None:
+        """Whom the TLS handshake asked for, empty for nobody; `None` without TLS."""
+        return self.client.sni or "" if self.client.tls else None
+
+    def tls_established(self, session: Handshake) -> None:
+        note_session(self.client, session)
+        self.since = time.monotonic()
+        self._tell("tls_established_client")
+
+    def tls_failed(self, session: Handshake, message: str) -> None:
+        self.client.sni = session.server_name or None
+        self.client.error = f"the TLS handshake failed: {message}"
+        self.plane.tls_failures += 1
+        self._tell("tls_failed_client")
+
+    def _tell(self, hook: str) -> None:
+        """Call a hook of mitmproxy's that is about the client's TLS, if anybody listens."""
+        hooks = self.plane.hooks
+        if hooks.listens(hook) and (pending := hooks.fire(hook, hooks.tls_data(self.client))) is not None:
+            self.plane.spawn(pending)
 
     def data_received(self, data: bytes) -> None:
         if self._discarding:

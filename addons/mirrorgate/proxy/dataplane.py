@@ -25,6 +25,8 @@ from .carrying import Carrier
 from .client import ClientConnection, Inbound
 from .mirroring import MirrorHandle, Mirroring
 from .mitm import GatewayMode, Hooks
+from .tls_contexts import TlsContexts
+from .tls_transport import TlsTransport
 from .upstream import ClusterPool, ConnectionSettings
 
 __all__ = ["Dataplane", "Port", "Settings"]
@@ -33,6 +35,10 @@ logger = logging.getLogger(__name__)
 
 _SWEEP = 1.0
 """Seconds between looks at idle connections; their limits are minutes."""
+
+
+_PROTOCOLS = ("http/1.1",)
+"""What clients are offered by ALPN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class Settings:
     """Bytes of a head, its first line included; Envoy's default."""
     head_timeout: float = 60.0
     """From the first byte of a request's head to its last."""
+    handshake_timeout: float = 10.0
+    """For a TLS handshake: a few round trips, and one signature."""
     idle_timeout: float = 3600.0
     """Between two requests of a client; Envoy's default."""
     upstream_idle_timeout: float = 3600.0
@@ -62,6 +70,8 @@ class Port:
 
     logical: int
     """The listeners' port in the configuration, before any offset."""
+    tls: bool = False
+    """Whether clients speak TLS."""
 
 
 class Dataplane:
@@ -83,6 +93,9 @@ class Dataplane:
         self.ports: dict[int, int] = {}
         """Logical ports by bound port."""
         self.bugs = 0
+        self.tls = TlsContexts(lambda: director.snapshot.router, _PROTOCOLS)
+        self.tls_failures = 0
+        """Handshakes that came to nothing."""
         self.connections: set[ClientConnection] = set()
         self.pools: dict[str, ClusterPool] = {}
         self._subscribers: list[Callable[[Event], None]] = []
@@ -97,12 +110,21 @@ class Dataplane:
         """Bind a port for the gateway mode."""
         assert isinstance(mode, GatewayMode)
         loop = asyncio.get_running_loop()
-        bound = Port(mode.logical_port)
+        bound = Port(mode.logical_port, tls=mode.terminates_tls)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        server = await loop.create_server(lambda: ClientConnection(self, bound), host, port, backlog=1024)
+        server = await loop.create_server(lambda: self._greet(bound), host, port, backlog=1024)
         self.ports.update((sock.getsockname()[1], mode.logical_port) for sock in server.sockets)
         return server
+
+    def _greet(self, port: Port) -> asyncio.Protocol:
+        """Make what hears of a new connection."""
+        connection = ClientConnection(self, port)
+        return (
+            TlsTransport(connection, self.tls, port.logical, self.settings.handshake_timeout)
+            if port.tls
+            else connection
+        )
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:
         """Tell a subscriber of every event from now on."""
@@ -118,6 +140,7 @@ class Dataplane:
     def adopt(self, snapshot: Snapshot) -> None:
         """Let a configuration take effect: pools take their new limits, endpoints that left are given up."""
         self.director.adopt(snapshot)
+        self.tls.forget(snapshot.router)
         rules = {rule.cluster: rule for rule in rules_of(snapshot)}
         self.forced_open.intersection_update(rules)
         for name, pool in list(self.pools.items()):
@@ -184,7 +207,7 @@ class Dataplane:
         flow = http.HTTPFlow(client.client, connection.Server(address=None), live=True)
         host, port = _host_and_port(head.authority, client.port.logical)
         flow.request = http.Request(
-            host, port, head.method, b"http", b"", head.path, head.version, http.Headers(head.fields), None, None,
+            host, port, head.method, client.scheme, b"", head.path, head.version, http.Headers(head.fields), None, None,
             inbound.started, None,
         )  # fmt: skip
         return flow

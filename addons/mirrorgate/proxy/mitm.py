@@ -11,10 +11,13 @@ import asyncio
 import functools
 import inspect
 import logging
+import ssl
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from mitmproxy import addonmanager, connection, exceptions, flow, http, version
+from cryptography import x509
+from mitmproxy import addonmanager, certs, connection, exceptions, flow, http, tls, version
 from mitmproxy.addons import clientplayback
 from mitmproxy.proxy import context, layer, mode_servers, mode_specs
 
@@ -24,6 +27,9 @@ __all__ = [
     "GatewayMode",
     "Hooks",
     "check_version",
+    "killed",
+    "new_client",
+    "note_session",
     "stock_mode",
     "take_client_replay",
     "wait_for_resume",
@@ -48,18 +54,24 @@ def check_version() -> str | None:
 
 
 class GatewayMode(mode_specs.ProxyMode):
-    """A listener of the gateway: `gateway:PORT@HOST:PORT`, where the data is the listener's logical port."""
+    """A listener of the gateway: `gateway:PORT@HOST:PORT`, or `gateway:PORT/https@HOST:PORT` for one that terminates
+    TLS; the first port is the listener's logical one."""
 
     description = "gateway"
     transport_protocol = "tcp"
 
     def __post_init__(self) -> None:
-        if not self.data.isdigit() or not 0 < int(self.data) < 65536:
+        port, _, protocol = self.data.partition("/")
+        if not port.isdigit() or not 0 < int(port) < 65536 or protocol not in ("", "https"):
             raise ValueError("the gateway mode takes the listener's port, such as gateway:80@127.0.0.1:8080")
 
     @property
     def logical_port(self) -> int:
-        return int(self.data)
+        return int(self.data.partition("/")[0])
+
+    @property
+    def terminates_tls(self) -> bool:
+        return self.data.endswith("/https")
 
 
 class GatewayInstance(mode_servers.AsyncioServerInstance[GatewayMode]):
@@ -139,6 +151,10 @@ class Hooks:
     def listens(self, name: str) -> bool:
         """Tell whether any addon has a handler for the event."""
         return bool(self._of(name))
+
+    def tls_data(self, client: connection.Client) -> tls.TlsData:
+        """Make what mitmproxy's TLS hooks are told. There is no pyOpenSSL connection to go with it."""
+        return tls.TlsData(client, context.Context(client, self._manager.master.options))
 
     def fire(self, name: str, argument: object) -> Awaitable[None] | None:
         """Call the event's handlers in mitmproxy's order. What is returned must be awaited; `None`: all are done."""
@@ -246,6 +262,20 @@ def new_client(peername: tuple[Any, ...], sockname: tuple[Any, ...], mode: mode_
     return connection.Client(
         peername=peername[:2], sockname=sockname[:2], proxy_mode=mode, state=connection.ConnectionState.OPEN
     )
+
+
+def note_session(client: connection.Client, session: ssl.SSLObject) -> None:
+    """Write what a TLS handshake has agreed on where mitmproxy has it."""
+    cipher = session.cipher()
+    alpn = session.selected_alpn_protocol()
+    certificate = session.getpeercert(binary_form=True)
+    client.timestamp_tls_setup = time.time()
+    client.sni = getattr(session, "server_name", "") or None
+    client.alpn = None if alpn is None else alpn.encode()
+    client.cipher = None if cipher is None else cipher[0]
+    client.tls_version = session.version()  # type: ignore[assignment]
+    if certificate is not None:
+        client.certificate_list = [certs.Cert(x509.load_der_x509_certificate(certificate))]
 
 
 def killed(held: http.HTTPFlow) -> bool:

@@ -61,6 +61,7 @@ def forwarded_head(
     plan: Plan,
     *,
     client: str,
+    scheme: bytes,
     body: bytes | None,
     content_length: int | None,
     chunked: bool,
@@ -83,7 +84,7 @@ def forwarded_head(
             had_length = True
     address = client.encode("latin-1", "replace")
     kept.append((b"x-forwarded-for", address if not forwarded else forwarded + b"," + address))
-    kept.append((b"x-forwarded-proto", b"http"))
+    kept.append((b"x-forwarded-proto", scheme))
     kept.append((b"x-request-id", plan.request_id.encode()))
     for changes in plan.request_changes:
         kept = apply(changes, kept)

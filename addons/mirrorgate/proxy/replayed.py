@@ -114,6 +114,11 @@ class _ImaginedClient(ClientConnection):
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
+    def server_name(self) -> None:
+        """A replay has no handshake that its host could differ from."""
+        return
+
+    @property
     def storing(self) -> int:
         """A replay is asked for by somebody who wants to see its answer, streamed or not."""
         return max(self.plane.storing, self.plane.settings.body_limit)

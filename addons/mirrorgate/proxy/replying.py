@@ -34,6 +34,7 @@ def forward(carrier: Carrier, upstream: Upstream, plan: Plan) -> None:
         flow.request.headers.fields,
         plan,
         client=carrier.client.peername[0],
+        scheme=carrier.connection.scheme,
         body=body,
         content_length=head.content_length,
         chunked=upload.chunked if upload is not None else bool(trailers),

@@ -90,9 +90,10 @@ def _facts_of(carrier: Carrier) -> RequestFacts:
         path=request.data.path,
         host=_host_of(carrier),
         fields=request.headers.fields,
-        scheme="http",
+        scheme=carrier.connection.scheme.decode(),
         client=carrier.client.peername[0],
         local=carrier.client.sockname[0],
+        server_name=carrier.connection.server_name,
     )
 
 

@@ -188,7 +188,7 @@ def _served_listeners(state: GatewayState) -> list[Listener]:
             hostname=listener.hostname,
             addresses=state.addresses,
             matches=tuple(match for _, match in sorted(listener.matches, key=lambda pair: pair[0])),
-            tls=listener.secrets,
+            certificates=listener.certificates,
         )
         for listener in state.listeners
         if listener.is_served

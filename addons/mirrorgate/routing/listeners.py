@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from ..errors import Problem
+from ..resources.certificate import ServerCertificate
 from ..resources.gateway import Gateway
 from ..resources.gateway import Listener as ListenerSpec
 from ..resources.inventory import Inventory
 from ..resources.reference import GATEWAY_GROUP
+from .certificates import certificates_of
 from .conditions import Condition, Finding, documents, false, true
 from .notes import Notes
 from .precedence import Precedence
@@ -21,8 +23,6 @@ from .references import References
 from .table import Match
 
 __all__ = ["ListenerState", "find_conflicts", "read_listeners"]
-
-NO_TLS = Finding("Invalid", "HTTPS listeners are not served by this version of Mirrorgate: TLS comes later")
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class ListenerState:
     conflicted: Finding | None = None
     unprogrammed: Finding | None = None
     """Why an accepted listener is not served."""
-    secrets: tuple[str, ...] = ()
+    certificates: tuple[ServerCertificate, ...] = ()
     attached: int = 0
     """Accepted routes that select the listener, even when it is not served."""
     matches: list[tuple[Precedence, Match]] = field(default_factory=list)
@@ -99,18 +99,19 @@ def read_listeners(
         _check_protocol(state, notes)
         _check_kinds(state, notes)
         if state.spec.protocol == "HTTPS":
-            _check_certificates(inventory, references, state, notes)
+            path = f"spec.listeners[{state.index}]"
+            state.certificates, missing = certificates_of(inventory, references, gateway, state.spec, path, notes)
+            state.unresolved = state.unresolved or missing
+            if missing is not None and not state.certificates:
+                state.unprogrammed = missing
     return states, notes.problems
 
 
 def _check_protocol(state: ListenerState, notes: Notes) -> None:
     protocol = state.spec.protocol
     path = f"spec.listeners[{state.index}].protocol"
-    if protocol == "HTTPS":
-        state.unprogrammed = NO_TLS
-        notes.warn(path, NO_TLS.message)
-    elif protocol != "HTTP":
-        state.refused = Finding("UnsupportedProtocol", f"protocol {protocol} is not supported; HTTP is")
+    if protocol not in ("HTTP", "HTTPS"):
+        state.refused = Finding("UnsupportedProtocol", f"protocol {protocol} is not supported; HTTP and HTTPS are")
         state.takes_routes = False
         notes.warn(path, state.refused.message)
 
@@ -126,33 +127,6 @@ def _check_kinds(state: ListenerState, notes: Notes) -> None:
             message = f"routes of kind {allowed.kinds[index].kind} are not supported; HTTPRoute is"
             state.unresolved = Finding("InvalidRouteKinds", message)
             notes.warn(f"spec.listeners[{state.index}].allowedRoutes.kinds[{index}]", message)
-
-
-def _check_certificates(inventory: Inventory, references: References, state: ListenerState, notes: Notes) -> None:
-    """Look up the Secrets of an HTTPS listener (`ListenerTLSConfig.certificateRefs`)."""
-    refs = () if state.spec.tls is None else state.spec.tls.certificate_refs
-    namespace = state.gateway.metadata.namespace
-    names: list[str] = []
-    for index, ref in enumerate(refs):
-        path = f"spec.listeners[{state.index}].tls.certificateRefs[{index}]"
-        key = (ref.namespace or namespace, ref.name)
-        title = f"{key[0]}/{key[1]}"
-        if (ref.group, ref.kind) != ("", "Secret"):
-            finding = Finding("InvalidCertificateRef", f"a certificate comes from a Secret, not from a {ref.kind}")
-        elif not references.permits((GATEWAY_GROUP, "Gateway", namespace), ("", "Secret", *key)):
-            finding = Finding("RefNotPermitted", f"no ReferenceGrant permits the reference to Secret {title}")
-        elif (secret := inventory.secrets.get(key)) is None:
-            finding = Finding("InvalidCertificateRef", f"Secret {title} does not exist")
-        elif not {"tls.crt", "tls.key"} <= set(secret.data) | set(secret.string_data):
-            finding = Finding("InvalidCertificateRef", f"Secret {title} has no tls.crt and tls.key")
-        else:
-            names.append(title)
-            continue
-        state.unresolved = state.unresolved or finding
-        notes.warn(path, finding.message)
-    if not refs:
-        state.unresolved = Finding("InvalidCertificateRef", "an HTTPS listener needs tls.certificateRefs")
-    state.secrets = tuple(names)
 
 
 def find_conflicts(gateways: Sequence[tuple[tuple[str, ...], Sequence[ListenerState]]]) -> list[Problem]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from ..errors import Refusal
 from .hostnames import candidates, host_of
 from .paths import bare_prefix, has_prefix, query_value, split
 from .table import HeaderMatch, Listener, Match, PathKind, PathMatch, RouteTable
@@ -183,6 +184,7 @@ class Router:
     """The index of a route table. Built once for a table, never changed, shared by all requests."""
 
     def __init__(self, table: RouteTable) -> None:
+        self.listeners = table.listeners
         self._listeners: dict[int, dict[str, list[Listener]]] = {}
         self._hosts: dict[tuple[tuple[str, str], str], dict[str, _Paths]] = {}
         for listener in table.listeners:
@@ -208,6 +210,22 @@ class Router:
                 if address is None or not listener.addresses or address in listener.addresses:
                     return listener
         return None
+
+    def listener_for(
+        self, port: int, host: str, address: str | None = None, server_name: str | None = None
+    ) -> Listener | Refusal:
+        """Return the listener that a request belongs to, or why it belongs to none that the client has reached.
+
+        `server_name` is what the TLS handshake asked for (empty when it named nobody), `None` without TLS. A request
+        for another listener than the handshake chose came over a connection that a client shares between hosts: 421
+        asks it for a connection of their own (Gateway API, `Listener`, misdirected requests; RFC 9110, 15.5.20).
+        """
+        listener = self.select_listener(port, host, address)
+        if listener is None:
+            return Refusal.NO_ROUTE
+        if server_name is not None and self.select_listener(port, server_name, address) is not listener:
+            return Refusal.MISDIRECTED
+        return listener
 
     def match(self, listener: Listener, method: str, host: str, target: str, headers: Headers) -> Match | None:
         """Return the match that a request falls under, or `None` for a 404.

@@ -45,7 +45,7 @@ def _listener(listener: Listener) -> Document:
         protocol=listener.protocol,
         hostname=listener.hostname,
         addresses=list(listener.addresses),
-        tls=list(listener.tls),
+        tls=[certificate.source for certificate in listener.certificates],
     ) | {"matches": [render_match(match) for match in listener.matches]}
 
 

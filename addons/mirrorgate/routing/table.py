@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..resources.certificate import ServerCertificate
 from ..resources.endpoints import Address
 from ..resources.shadow_policy import ShadowPolicySpec
 
@@ -272,8 +273,8 @@ class Listener:
     addresses: tuple[str, ...]
     """`spec.addresses` of type IPAddress; empty means the default bind address."""
     matches: tuple[Match, ...]
-    tls: tuple[str, ...] = ()
-    """`namespace/name` of the Secrets of an HTTPS listener."""
+    certificates: tuple[ServerCertificate, ...] = ()
+    """Of an HTTPS listener: at least one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,8 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _counter("mirrorgate_response_bytes_total", "cluster", "Bytes of answers that clients got."),
         _counter("mirrorgate_local_replies_total", "cluster reason",
                  "Answers of the gateway's own; `reason` is a Refusal, `internal` is a bug."),
+        _counter("mirrorgate_tls_handshake_failures_total", "", "TLS handshakes with clients that came to nothing.",
+                 _SCRAPE),
         _gauge("mirrorgate_downstream_connections", "listener", "Connections of clients that are open."),
         _gauge("mirrorgate_downstream_requests_active", "listener", "Requests of clients under way."),
     ),

@@ -51,7 +51,9 @@ class GatewayInLoop:
         loads: Mapping[str, EndpointHealth] | None = None,
         seed: int = 1,
         options: Mapping[str, Any] | None = None,
+        mode: str = "gateway:80",
     ) -> None:
+        """`mode` is the proxy mode: `gateway:443/https` terminates TLS."""
         self.snapshot = snapshot
         self.addons = addons
         self.settings = settings or Settings()
@@ -63,6 +65,7 @@ class GatewayInLoop:
         """How many bugs the gateway must have counted at the end."""
         self._loads = dict(loads or {})
         self._seed = seed
+        self._mode = mode
         self._options = dict(options or {})
         self._changed = asyncio.Event()
         self._server: asyncio.Server | None = None
@@ -127,7 +130,7 @@ class GatewayInLoop:
         )
         self.plane = Dataplane(director, Hooks(self.manager), self.settings)
         self.plane.subscribe(self._take)
-        mode = mode_specs.ProxyMode.parse("gateway:80@127.0.0.1:0")
+        mode = mode_specs.ProxyMode.parse(f"{self._mode}@127.0.0.1:0")
         self._server = await self.plane.listen(mode, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

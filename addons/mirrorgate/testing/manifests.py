@@ -6,7 +6,7 @@ JSON is YAML, so that a test writes `as_yaml(...)` into a file and the gateway r
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "backend",
     "gateway",
     "http_route",
+    "https_gateway",
     "inference_pool",
     "mirror_cluster",
     "mirror_to",
@@ -42,6 +43,27 @@ def gateway(*ports: int, name: str = "gateway") -> list[Object]:
         _object(_CORE + "/v1", "GatewayClass", "mirrorgate", controllerName="mirrorgate.dev/gateway-controller"),
         _object(_CORE + "/v1", "Gateway", name, gatewayClassName="mirrorgate", listeners=listeners),
     ]
+
+
+def https_gateway(
+    port: int, listeners: Mapping[str, Sequence[str]], *, name: str = "gateway", http: Sequence[int] = ()
+) -> list[Object]:
+    """Return a GatewayClass and a Gateway that terminates TLS on a port: hostnames (empty for any) to their Secrets.
+
+    `http` are ports without TLS.
+    """
+    objects = gateway(*http, name=name)
+    objects[1]["spec"]["listeners"] += [
+        {
+            "name": f"https-{number}",
+            "port": port,
+            "protocol": "HTTPS",
+            **({"hostname": hostname} if hostname else {}),
+            "tls": {"certificateRefs": [{"name": secret} for secret in secrets]},
+        }
+        for number, (hostname, secrets) in enumerate(listeners.items())
+    ]
+    return objects
 
 
 def http_route(

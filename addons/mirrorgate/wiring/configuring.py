@@ -12,11 +12,21 @@ from ..resources.endpoints import Address
 from ..resources.inventory import Inventory
 from ..resources.loading import Document, load
 from ..routing.compiling import CompileOptions
-from ..routing.table import DestinationKind
+from ..routing.table import DestinationKind, Listener
 from ..snapshot import Snapshot
 from ..sources.files import Reading
 
-__all__ = ["Compilation", "bindings", "compile_reading", "counted", "empty", "listed", "paths_of", "scraped"]
+__all__ = [
+    "Compilation",
+    "bindings",
+    "bound_at",
+    "compile_reading",
+    "counted",
+    "empty",
+    "listed",
+    "paths_of",
+    "scraped",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +68,19 @@ def bindings(snapshot: Snapshot, bind: str, offset: int) -> list[str]:
             problems.append(Problem(message, path=place))
             continue
         for address in listener.addresses or (bind,):
-            modes[f"gateway:{listener.port}@{address}:{port}"] = None
+            modes[f"{bound_at(listener, address)}{port}"] = None
     if problems:
         raise ConfigProblems(tuple(problems))
     return list(modes)
+
+
+def bound_at(listener: Listener, address: str) -> str:
+    """Return the proxy mode of a listener at an address, up to the port that is bound.
+
+    The protocol is part of it: a port whose protocol changes is another socket.
+    """
+    protocol = "/https" if listener.protocol == "HTTPS" else ""
+    return f"gateway:{listener.port}{protocol}@{address}:"
 
 
 def paths_of(configured: Sequence[str], default: Path) -> list[Path]:

@@ -9,12 +9,14 @@ from typing import Any
 from ..routing.conditions import Statuses
 from ..routing.table import Listener
 from ..snapshot import Snapshot
+from .configuring import bound_at
 
 __all__ = ["FEATURES", "completed"]
 
 FEATURES = (
     "Gateway",
     "GatewayHTTPListenerIsolation",
+    "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayPort8080",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
@@ -91,7 +93,7 @@ def _gateway(
 
 def _bind_fault(listener: Listener, bind: str, bind_errors: Mapping[str, str]) -> str:
     """Say why a listener cannot be bound; empty when it is."""
-    prefixes = tuple(f"gateway:{listener.port}@{address}:" for address in listener.addresses or (bind,))
+    prefixes = tuple(bound_at(listener, address) for address in listener.addresses or (bind,))
     return next((error for mode, error in bind_errors.items() if mode.startswith(prefixes)), "")
 
 

@@ -111,6 +111,7 @@ class Views:
             yield Sample("mirrorgate_journal_records_total", counts.journal_lost, {"result": "lost"})
         mirroring = self._plane.mirroring
         yield Sample("mirrorgate_shadow_paused", float(mirroring is not None and mirroring.paused))
+        yield Sample("mirrorgate_tls_handshake_failures_total", self._plane.tls_failures)
         active = sum(client.carrier is not None for client in self._plane.connections)
         yield Sample("mirrorgate_downstream_connections", len(self._plane.connections), {"listener": "all"})
         yield Sample("mirrorgate_downstream_requests_active", active, {"listener": "all"})
