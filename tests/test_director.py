@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorgate.director import Director, destinations_of, needs_body, profile_of, rules_of
+from mirrorgate.director import Director, needs_body, rules_of
 from mirrorgate.errors import Refusal
 from mirrorgate.plans import Plan, Refused, RequestFacts
 from mirrorgate.resources.endpoints import Address
-from mirrorgate.routing.table import TrafficPolicy
 
 Directing = Callable[..., Director]
 Facts = Callable[..., RequestFacts]
@@ -216,7 +215,7 @@ def test_a_reload_forgets_what_has_left(directing: Directing, manifests: Any, pl
 
     director.adopt(manifests.snapshot())
     assert director.last_picks == {}
-    assert director._states == {}
+    assert director.picking._states == {}
     assert director.in_flight.count(plan.pick.endpoint) == 1
 
 
@@ -264,19 +263,6 @@ def test_a_seed_decides_everything(directing: Directing, manifests: Any, planned
 
 
 # What others ask
-
-
-def test_the_profile_follows_the_destination(directing: Directing, manifests: Any) -> None:
-    """A pool is picked by load whatever the policy says, others by the policy's balancer, or Envoy's default."""
-    refs = f"{manifests.to_pool('p')}, {manifests.to_server('a')}"
-    director = directing(
-        manifests.route(f"[{{backendRefs: [{refs}]}}]"), manifests.pool("p", 8001), manifests.server("a", 7001)
-    )
-    [rule] = rules_of(director.snapshot)
-    pool, server = destinations_of(rule)
-    assert profile_of(pool, TrafficPolicy(load_balancer="RoundRobin")).name == "gaie-v1"
-    assert profile_of(server, TrafficPolicy(load_balancer="RoundRobin")).name == "round-robin"
-    assert profile_of(server, TrafficPolicy(load_balancer="Unheard")).name == "least-request"
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,9 @@ def test_a_destination_without_endpoints_is_unavailable(directing: Directing, ma
     director = directing(
         manifests.route(f"[{{backendRefs: [{manifests.to_pool('p')}]}}]"), manifests.pool("p"), model("llama")
     )
-    assert ask(director, CHAT, HELLO) == Refused(Refusal.NO_ENDPOINTS, model="llama")
+    answer = ask(director, CHAT, HELLO)
+    assert isinstance(answer, Refused)
+    assert (answer.refusal, answer.model) == (Refusal.NO_ENDPOINTS, "llama")
 
 
 def test_a_pool_is_picked_by_load(on_pool: Directing, planned: Planned) -> None:

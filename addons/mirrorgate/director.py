@@ -1,7 +1,6 @@
 """Directs one exchange: route, split, model, pick, mirrors. Every decision comes from the pure floors below.
 
-What it remembers outlives a reload: requests in flight by endpoint, and what each destination's picks have to know
-(prefixes, round robin's turn). What it is told comes as arguments: the snapshot, the loads, the clock, the draw.
+What it is told comes as arguments: the snapshot, the loads, the clock, the draw. What it remembers is in `picking`.
 """
 
 from __future__ import annotations
@@ -10,16 +9,18 @@ import random
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from .admission.limits import UNLIMITED, Limits
 from .errors import Refusal
 from .exchange import Permit
 from .inference.apis import api_of
+from .inference.pool_headers import PoolHeaders, pool_headers
 from .inference.requests import BadRequest, InferenceRequest, NotInference, parse_request
 from .inference.rewriting import with_model
 from .inference.streaming_usage import usage_of
+from .picking import Picking, pick_request, refusal_of
 from .plans import Directed, Effective, MirrorPlan, Plan, Refused, RequestFacts
 from .resources.endpoints import Address
 from .routing.filters import redirect_location, rewrite_path
@@ -34,10 +35,8 @@ from .routing.table import (
     Rule,
     TrafficPolicy,
 )
-from .scheduling.endpoints import EndpointHealth, endpoint_views
-from .scheduling.in_flight import InFlight
-from .scheduling.picks import NoEndpoint, Pick, PickRequest, PickState
-from .scheduling.profiles import BALANCERS, GAIE_V1, Profile, pick
+from .scheduling.endpoints import EndpointHealth
+from .scheduling.picks import NoEndpoint, Pick, PickRequest
 from .snapshot import Snapshot
 
 __all__ = [
@@ -47,7 +46,6 @@ __all__ = [
     "destinations_of",
     "limits_of",
     "needs_body",
-    "profile_of",
     "rules_of",
 ]
 
@@ -98,27 +96,19 @@ class Director:
         """`clock` is monotonic, in seconds, the one that loads are stamped with; `calm` tells whether a cluster has
         no queue and is under half of its limits, so that a control request does it no harm."""
         self.snapshot = snapshot
-        self.in_flight = InFlight()
+        self.picking = Picking(loads, clock, rng)
+        self.in_flight = self.picking.in_flight
         self.last_picks: dict[str, deque[LastPick]] = {}
-        self._loads = loads
         self._clock = clock
         self._rng = rng
         self._calm = calm
-        self._states: dict[str, PickState] = {}
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Take another configuration; requests that are under way keep theirs."""
         self.snapshot = snapshot
-        live: dict[str, set[str]] = {}
-        clusters: set[str] = set()
-        for rule in rules_of(snapshot):
-            clusters.add(rule.cluster)
-            for destination in destinations_of(rule):
-                live.setdefault(destination.ref, set()).update(map(str, destination.endpoints))
-        for ref in [ref for ref in self._states if ref not in live]:
-            del self._states[ref]
-        for ref, state in self._states.items():
-            state.retain(live[ref])
+        rules = rules_of(snapshot)
+        self.picking.retain(destination for rule in rules for destination in destinations_of(rule))
+        clusters = {rule.cluster for rule in rules}
         for cluster in [cluster for cluster in self.last_picks if cluster not in clusters]:
             del self.last_picks[cluster]
 
@@ -188,19 +178,18 @@ class Director:
                 return Refused(Refusal.BAD_INFERENCE_REQUEST, request.message, param=request.param, code=code)
             request = None
         model = request.model if request is not None else None
-        objective = facts.header(b"x-gateway-inference-objective") if pool else None
-        choice = resolve_model(
-            destination, model, self._rng.random(), objective=None if objective is None else objective.decode("latin-1")
-        )
+        asked = pool_headers(facts.fields) if pool else PoolHeaders()
+        choice = resolve_model(destination, model, self._rng.random(), asked.target, asked.objective)
         if not choice.known:
             message = f"The model `{model}` does not exist."
             return Refused(Refusal.UNKNOWN_MODEL, message, param="model", code="model_not_found", model=model)
         if body is not None and model is not None and choice.target is not None and choice.target != model:
             body = with_model(body, choice.target)
-        picked, state, seconds = self._pick(destination, rule.traffic, choice.target, request)
+        wanted = pick_request(request, choice)
+        picked, state, seconds = self.picking.pick(destination, rule.traffic, wanted)
         if isinstance(picked, NoEndpoint):
-            return Refused(Refusal.NO_ENDPOINTS, model=model)
-        mirrors, sampled_out, control = self._mirrors(rule, destination, facts, request, choice.target, picked)
+            return refusal_of(picked, destination, model)
+        mirrors, sampled_out, control = self._mirrors(rule, destination, facts, request, wanted, picked)
         return Plan(
             address=picked.view.address,
             cluster=rule.cluster,
@@ -220,6 +209,7 @@ class Director:
             model=model,
             target_model=choice.target,
             conversation=None if request is None else request.conversation,
+            priority=choice.priority,
             pick=picked,
             pick_state=state,
             pick_seconds=seconds,
@@ -282,33 +272,13 @@ class Director:
         )
         return None if isinstance(request, NotInference) else request
 
-    def _pick(
-        self,
-        destination: Destination,
-        traffic: TrafficPolicy,
-        model: str | None,
-        request: InferenceRequest | None,
-        avoid: frozenset[str] = frozenset(),
-    ) -> tuple[Pick | NoEndpoint, PickState, float]:
-        begun = self._clock()
-        ref = destination.ref
-        state = self._states.get(ref)
-        if state is None:
-            state = self._states[ref] = PickState()
-        targets = {str(address): address for address in destination.endpoints}
-        views = endpoint_views(targets, self._loads(), self.in_flight)
-        salt = b"" if request is None or request.cache_salt is None else request.cache_salt.encode()
-        asked = PickRequest(model, None if request is None else request.prompt, salt, avoid)
-        picked = pick(profile_of(destination, traffic), views, asked, state, self._rng)
-        return picked, state, self._clock() - begun
-
     def _mirrors(
         self,
         rule: Rule,
         primary: Destination,
         facts: RequestFacts,
         request: InferenceRequest | None,
-        model: str | None,
+        wanted: PickRequest,
         picked: Pick,
     ) -> tuple[tuple[MirrorPlan, ...], tuple[Mirror, ...], Address | None]:
         if not rule.mirrors:
@@ -317,10 +287,10 @@ class Director:
         plans = []
         for mirror in chosen:
             # The copy is of what the primary gets, whose model may have been rewritten.
-            asked = mirror.policy.candidate.model_name or model
-            found, _, _ = self._pick(mirror.destination, TrafficPolicy(), asked, request)
+            asked = replace(wanted, model=mirror.policy.candidate.model_name or wanted.model)
+            found, _, _ = self.picking.pick(mirror.destination, TrafficPolicy(), asked)
             plans.append(MirrorPlan(mirror, None if isinstance(found, NoEndpoint) else found.view.address))
-        control = self._control(rule, primary, request, model, picked) if chosen else None
+        control = self._control(rule, primary, wanted, picked) if chosen else None
         return tuple(plans), tuple(m for m in rule.mirrors if m not in chosen), control
 
     def _draw(self, rule: Rule, facts: RequestFacts, request: InferenceRequest | None) -> float:
@@ -333,14 +303,11 @@ class Director:
             key = request.conversation.encode()
         return self._rng.random() if key is None else sampling_draw(key)
 
-    def _control(
-        self, rule: Rule, primary: Destination, request: InferenceRequest | None, model: str | None, picked: Pick
-    ) -> Address | None:
+    def _control(self, rule: Rule, primary: Destination, wanted: PickRequest, picked: Pick) -> Address | None:
         percent = max((mirror.policy.control.percent for mirror in rule.mirrors), default=0)
         if not percent or self._rng.random() * 100 >= percent or not self._calm(rule.cluster):
             return None
-        avoid = frozenset((picked.endpoint,))
-        again, _, _ = self._pick(primary, rule.traffic, model, request, avoid)
+        again, _, _ = self.picking.pick(primary, rule.traffic, replace(wanted, avoid=frozenset((picked.endpoint,))))
         return None if isinstance(again, NoEndpoint) else again.view.address
 
     def _timeouts(self, rule: Rule, pool: bool) -> Effective:
@@ -359,13 +326,6 @@ class Director:
             max_duration=declared.max_stream_duration or 0.0,
             connect=declared.connect or 10.0,
         )
-
-
-def profile_of(destination: Destination, traffic: TrafficPolicy) -> Profile:
-    """Choose how a destination's endpoints are picked: an InferencePool by load, others by the policy's balancer."""
-    if destination.kind is DestinationKind.INFERENCE_POOL:
-        return GAIE_V1
-    return BALANCERS.get(traffic.load_balancer, BALANCERS["LeastRequest"])
 
 
 def needs_body(rule: Rule) -> bool:

@@ -60,6 +60,8 @@ class Refusal(enum.StrEnum):
     REDIRECT = "redirect"
     INVALID_BACKEND = "invalid_backend"
     NO_ENDPOINTS = "no_endpoints"
+    SATURATED = "saturated"
+    """A pool's servers are busy, and the request is one that may be shed."""
     PENDING_OVERFLOW = "pending_overflow"
     ACTIVE_OVERFLOW = "active_overflow"
     FORCED_OPEN = "forced_open"
@@ -93,7 +95,8 @@ _BEFORE_HEADERS = "upstream connect error or disconnect/reset before headers. re
 class LocalReply:
     """An answer of the gateway's own.
 
-    The texts, flags and details are Envoy's where Envoy has them (measured, `docs/compatibility.md`).
+    The texts, flags and details are Envoy's where Envoy has them (measured, `docs/compatibility.md`), those of shed
+    requests the Inference Extension's.
     """
 
     status: int
@@ -120,6 +123,13 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.REDIRECT: LocalReply(302, "-", "direct_response"),
     Refusal.INVALID_BACKEND: LocalReply(500, "-", "direct_response"),
     Refusal.NO_ENDPOINTS: LocalReply(503, "UH", "no_healthy_upstream", "no healthy upstream"),
+    Refusal.SATURATED: LocalReply(
+        429,
+        "-",
+        "inference_pool_saturated",
+        "inference gateway: InferencePoolResourceExhausted - system saturated, sheddable request dropped",
+        "rate_limit_error",
+    ),
     Refusal.PENDING_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
     Refusal.ACTIVE_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
     Refusal.FORCED_OPEN: LocalReply(503, "UO", "circuit_breaker_forced_open", _BEFORE_HEADERS + "overflow"),

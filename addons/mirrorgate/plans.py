@@ -125,6 +125,8 @@ class Plan:
     model: str | None = None
     target_model: str | None = None
     conversation: str | None = None
+    priority: int = 0
+    """Of the InferenceObjective that the request names, else by its model's criticality; negative may be shed."""
     pick: Pick | None = None
     pick_state: PickState | None = field(default=None, repr=False)
     pick_seconds: float = 0.0

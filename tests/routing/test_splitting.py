@@ -152,3 +152,18 @@ def test_priority() -> None:
     assert resolve_model(sheddable, "m", 0.1, objective="chat").priority == 3
     assert resolve_model(sheddable, None, 0.1, objective="batch").priority == -5
     assert resolve_model(sheddable, "other", 0.1, objective="none").priority == 0
+
+
+def test_critical() -> None:
+    """It is declared so, or has an objective whose priority is not negative; an objective may take it away."""
+    declared = pool(
+        *(PoolModel(name, (), name) for name in ("Critical", "Standard")), objectives={"low": -1, "high": 0}
+    )
+    found = {
+        (model, name): resolve_model(declared, model, 0.1, objective=name).critical
+        for model in ("Critical", "Standard", "other")
+        for name in (None, "low", "high")
+    }
+    assert {key for key, critical in found.items() if critical} == {
+        ("Critical", None), ("Critical", "high"), ("Standard", "high"), ("other", "high")
+    }  # fmt: skip

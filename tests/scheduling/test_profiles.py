@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.resources.endpoints import Address
+from mirrorgate.resources.inference_pool import SchedulingProfile
 from mirrorgate.scheduling.endpoints import EndpointHealth, EndpointView, Load, endpoint_views
 from mirrorgate.scheduling.in_flight import InFlight
 from mirrorgate.scheduling.pickers import random_choice
@@ -41,7 +42,7 @@ def view(key: str, load: Load | None = None, *, in_flight: int = 0, healthy: boo
 def test_every_profile_has_its_name_and_every_balancer_a_profile() -> None:
     """The registry is keyed by the profiles' own names."""
     assert {name: profile.name for name, profile in PROFILES.items()} == {name: name for name in PROFILES}
-    assert set(PROFILES) == {"gaie-v1", "least-request", "round-robin", "random"}
+    assert set(PROFILES) == set(SchedulingProfile) == {"gaie-v1", "gaie-v0.3", "least-request", "round-robin", "random"}
     assert {kind: profile.name for kind, profile in BALANCERS.items()} == {
         "LeastRequest": "least-request",
         "RoundRobin": "round-robin",
@@ -150,7 +151,7 @@ def test_the_pick_is_a_candidate(
         view(str(row), None if waiting is None else Load(waiting=waiting), in_flight=busy, healthy=well)
         for row, (waiting, busy, well) in enumerate(pool)
     ]
-    found = run(candidates, PickRequest("m", prompt), profile=profile, rng=random.Random(seed))
+    found = run(candidates, PickRequest("m", prompt, critical=True), profile=profile, rng=random.Random(seed))
     assert found.view in candidates
     assert found.view.healthy or found.panic
     assert found.panic == (not any(view.healthy for view in candidates))

@@ -5,6 +5,7 @@ Both are kept in the shape of v1 (IE `api/v1/inferencepool_types.go`); `api_vers
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 from typing import Literal
 
@@ -17,16 +18,32 @@ from .shapes import CheckedShape, Fault, Items, Shape
 __all__ = [
     "INFERENCE_GROUP",
     "INFERENCE_X_GROUP",
+    "PROFILE_ANNOTATION",
     "EndpointPickerRef",
     "InferencePool",
     "InferencePoolSpec",
     "InferencePoolV1Alpha2",
     "PoolSelector",
+    "SchedulingProfile",
     "TargetPort",
 ]
 
 INFERENCE_GROUP = "inference.networking.k8s.io"
 INFERENCE_X_GROUP = "inference.networking.x-k8s.io"
+
+PROFILE_ANNOTATION = "mirrorgate.dev/scheduling-profile"
+
+
+class SchedulingProfile(enum.StrEnum):
+    """How a pool's endpoints are picked, as its annotation `mirrorgate.dev/scheduling-profile` names it."""
+
+    GAIE_V1 = "gaie-v1"
+    """Scorers for queue, KV cache, prefix cache and LoRA adapters; negative priorities are shed."""
+    GAIE_V03 = "gaie-v0.3"
+    """The filter tree of v0.1 to v0.3; all but critical requests are shed."""
+    LEAST_REQUEST = "least-request"
+    ROUND_ROBIN = "round-robin"
+    RANDOM = "random"
 
 
 class TargetPort(Shape):
@@ -68,6 +85,14 @@ class InferencePoolSpec(CheckedShape):
 
 class InferencePool(Resource):
     spec: InferencePoolSpec
+
+    @property
+    def profile(self) -> SchedulingProfile | None:
+        """The profile that the annotation names, `None` without one or with one that is unknown."""
+        try:
+            return SchedulingProfile(self.metadata.annotations.get(PROFILE_ANNOTATION, ""))
+        except ValueError:
+            return None
 
 
 class _ExtensionRef(Shape):

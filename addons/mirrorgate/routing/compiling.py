@@ -18,7 +18,7 @@ from .gateways import GatewayState, class_statuses, gateway_status, read_gateway
 from .models import model_statuses
 from .notes import warning
 from .policies import Policies, Scope
-from .pools import PoolUse, pools_of
+from .pools import PoolUse, pool_problems, pools_of
 from .precedence import Age, age_of, precedence
 from .references import References
 from .routes import RouteResult, compile_route
@@ -172,6 +172,7 @@ class _Compiler:
             if "/".join(policy.key) not in used:
                 message = "no rule that the policy applies to has a RequestMirror, so that it does nothing"
                 self._problems.append(warning(policy, "spec.targetRefs", message))
+        self._problems += pool_problems(self._inventory)
         for clashes in (pool.clashes for pool in self._references.models.values()):
             for model, holder in clashes:
                 message = f"modelName {model.spec.model_name!r} is taken by {holder.title}, which is older"

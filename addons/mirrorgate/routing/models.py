@@ -40,6 +40,11 @@ class PoolModels:
         return bool(self.declared)
 
     @property
+    def critical(self) -> bool:
+        """Whether a model declares how critical it is: then the pool's picker is that time's, too (v0.1 to v0.3)."""
+        return any(model.spec.criticality is not None for model in self.declared.values())
+
+    @property
     def models(self) -> tuple[PoolModel, ...]:
         """Return exact names first; a rewrite comes before an InferenceModel, whose criticality it keeps."""
         models = {name: _declared(model) for name, model in self.declared.items()}

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..resources.inference_pool import INFERENCE_X_GROUP, InferencePool
+from ..errors import Problem
+from ..resources.inference_pool import INFERENCE_X_GROUP, PROFILE_ANNOTATION, InferencePool, SchedulingProfile
 from ..resources.inventory import Inventory
 from ..resources.reference import GATEWAY_GROUP
 from .conditions import Condition, Finding, Statuses, documents, false, true
+from .notes import warning
 from .table import DestinationKind, Rule
 
-__all__ = ["PoolUse", "pools_of"]
+__all__ = ["PoolUse", "pool_problems", "pools_of"]
 
 _Key = tuple[str, str]
 
@@ -67,3 +69,15 @@ def pools_of(rule: Rule) -> set[_Key]:
         for destination in leads
         if destination is not None and destination.kind is DestinationKind.INFERENCE_POOL
     }
+
+
+def pool_problems(inventory: Inventory) -> list[Problem]:
+    """Warn of pools that ask for a scheduling profile that there is not."""
+    problems = []
+    for pool in inventory.inference_pools.values():
+        asked = pool.metadata.annotations.get(PROFILE_ANNOTATION)
+        if asked is not None and pool.profile is None:
+            message = f"there is no scheduling profile {asked!r}; the pool's own era's is used"
+            hint = f"one of {', '.join(SchedulingProfile)}"
+            problems.append(warning(pool, f"metadata.annotations[{PROFILE_ANNOTATION}]", message, hint))
+    return problems

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..resources.endpoints import Resolution, backend_endpoints, pool_endpoints, service_endpoints
+from ..resources.inference_pool import SchedulingProfile
 from ..resources.inventory import Inventory
 from ..resources.reference import GATEWAY_GROUP, BackendObjectReference
 from .conditions import Finding
@@ -108,8 +109,12 @@ class References:
         if protocol is None:
             return Resolved(ref, None, Finding("UnsupportedProtocol", f"{ref}: protocol {declared} is not supported"))
         models = self.models.get((namespace, name)) if kind is DestinationKind.INFERENCE_POOL else None
+        profile = self._profile(kind, namespace, name, models)
         if models is None:
-            return Resolved(ref, Destination(kind, namespace, name, port, found.addresses, app_protocol=protocol))
+            destination = Destination(
+                kind, namespace, name, port, found.addresses, app_protocol=protocol, profile=profile
+            )
+            return Resolved(ref, destination)
         destination = Destination(
             kind,
             namespace,
@@ -120,8 +125,18 @@ class References:
             closed_models=models.closed,
             objectives=models.objectives,
             app_protocol=protocol,
+            profile=profile,
         )
         return Resolved(ref, destination)
+
+    def _profile(self, kind: DestinationKind, namespace: str, name: str, models: PoolModels | None) -> str:
+        """Choose a pool's scheduling profile: its own word, else by the era that its models are of."""
+        pool = (
+            self._inventory.inference_pools.get((namespace, name)) if kind is DestinationKind.INFERENCE_POOL else None
+        )
+        if pool is not None and pool.profile is not None:
+            return pool.profile
+        return SchedulingProfile.GAIE_V03 if models is not None and models.critical else SchedulingProfile.GAIE_V1
 
     def _endpoints(self, kind: DestinationKind, namespace: str, name: str, port: int | None) -> Resolution:
         if kind is DestinationKind.INFERENCE_POOL:

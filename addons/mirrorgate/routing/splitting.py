@@ -26,6 +26,8 @@ class ModelChoice:
     """`Critical`, `Standard`, `Sheddable`, or `None` when none is declared."""
     priority: int = 0
     """Of the InferenceObjective that the request names, else -1 for `Sheddable` and 0; negative may be shed."""
+    critical: bool = False
+    """Whether it is never shed in the era of criticalities: `Critical`, or an objective without negative priority."""
     known: bool = True
     """False when the pool declares its models and this is none of them: a 404."""
     source: str = ""
@@ -54,17 +56,24 @@ def resolve_model(
     wins over declared targets, `objective` the name of an InferenceObjective that the request sets by header.
     Unknown objectives count as none.
     """
-    if model is None:
-        return ModelChoice(override, None, _priority(destination, objective, None), source="header" if override else "")
-    declared = next((entry for entry in destination.models if entry.name is None or entry.name == model), None)
+    declared = None
+    if model is not None:
+        declared = next((entry for entry in destination.models if entry.name is None or entry.name == model), None)
     criticality = None if declared is None else declared.criticality
-    priority = _priority(destination, objective, criticality)
-    known = declared is not None or not destination.closed_models
+    target, source = model, ""
     if override:
-        return ModelChoice(override, criticality, priority, known, "header")
-    if declared is None:
-        return ModelChoice(model, None, priority, known)
-    return ModelChoice(_target(declared, draw) or model, criticality, priority, known, declared.source)
+        target, source = override, "header"
+    elif declared is not None:
+        target, source = _target(declared, draw) or model, declared.source
+    named = destination.objectives.get(objective) if objective is not None else None
+    return ModelChoice(
+        target,
+        criticality,
+        priority=named if named is not None else -1 if criticality == "Sheddable" else 0,
+        critical=criticality == "Critical" if named is None else named >= 0,
+        known=model is None or declared is not None or not destination.closed_models,
+        source=source,
+    )
 
 
 def _target(declared: PoolModel, draw: float) -> str | None:
@@ -74,12 +83,6 @@ def _target(declared: PoolModel, draw: float) -> str | None:
         return None
     index = _weighted([target.weight for target in targets], draw)
     return targets[int(draw * len(targets)) if index is None else index].name
-
-
-def _priority(destination: Destination, objective: str | None, criticality: str | None) -> int:
-    if objective is not None and objective in destination.objectives:
-        return destination.objectives[objective]
-    return -1 if criticality == "Sheddable" else 0
 
 
 def _weighted(weights: Sequence[int], draw: float) -> int | None:

@@ -145,6 +145,8 @@ class Destination:
     """Whether a model that is not among `models` is refused with 404 (a pool with InferenceModels of v1alpha2)."""
     objectives: Mapping[str, int] = field(default_factory=dict)
     """InferenceObjective name to priority."""
+    profile: str = "gaie-v1"
+    """Of an InferencePool: a `resources.inference_pool.SchedulingProfile`."""
     app_protocol: str = "http"
     """`http` or `kubernetes.io/h2c`."""
 

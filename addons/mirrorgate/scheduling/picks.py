@@ -22,6 +22,10 @@ class PickRequest:
     """The text that a server's prefix cache would see, as bytes: `prompt`, or the JSON of `messages`."""
     cache_salt: bytes = b""
     """The request's `cache_salt`: prompts with different salts share no cache (vLLM)."""
+    critical: bool = False
+    """Whether it is declared `Critical`, or has an objective of no negative priority: never shed, in either era."""
+    priority: int = 0
+    """Higher goes first; negative may be shed."""
     avoid: frozenset[str] = frozenset()
     """Endpoints that this request has already failed at; they are picked only when there is no other."""
 

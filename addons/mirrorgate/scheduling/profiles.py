@@ -9,12 +9,14 @@ from types import MappingProxyType
 
 from . import filters, pickers, scorers
 from .endpoints import EndpointView
+from .filter_tree import criticality_tree
 from .filters import Filter
 from .pickers import Picker
 from .picks import NoEndpoint, NoEndpointReason, Pick, PickRequest, PickState, Scoring
+from .saturation import shed_when_saturated
 from .scorers import Scorer
 
-__all__ = ["BALANCERS", "GAIE_V1", "PROFILES", "Profile", "WeightedScorer", "pick"]
+__all__ = ["BALANCERS", "GAIE_V03", "GAIE_V1", "PROFILES", "Profile", "WeightedScorer", "pick"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +47,31 @@ GAIE_V1 = Profile(
         WeightedScorer("lora-affinity", 1.0, scorers.lora_affinity),
     ),
     picker=pickers.max_score,
+    filters=(filters.healthy, filters.untried, shed_when_saturated),
     prefixes=True,
 )
 """The Inference Extension's default since v1.2, with LoRA affinity where a server reports adapters."""
+
+GAIE_V03 = Profile(
+    name="gaie-v0.3",
+    picker=pickers.random_choice,
+    filters=(filters.healthy, filters.untried, criticality_tree),
+)
+"""What the Inference Extension did up to v0.3, when InferenceModels had a criticality."""
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
         profile.name: profile
         for profile in (
             GAIE_V1,
+            GAIE_V03,
             Profile(name="least-request", picker=pickers.least_request),
             Profile(name="round-robin", picker=pickers.round_robin),
             Profile(name="random", picker=pickers.random_choice),
         )
     }
 )
-"""Every profile by name. One with a filter tree, such as upstream's v0.3, is a `Filter` and the `random` picker."""
+"""Every profile by name; an InferencePool may ask for any of them (`resources.inference_pool.SchedulingProfile`)."""
 
 BALANCERS: Mapping[str, Profile] = MappingProxyType(
     {

@@ -23,7 +23,7 @@ _TIMEOUTS = {Refusal.REQUEST_TIMEOUT.value, Refusal.STREAM_IDLE.value, Refusal.M
 _CONNECT_FAILURES = {Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value}
 _NOT_UPSTREAM = {
     Refusal.NO_ROUTE.value, Refusal.REDIRECT.value, Refusal.INVALID_BACKEND.value, Refusal.NO_ENDPOINTS.value,
-    Refusal.PENDING_OVERFLOW.value, Refusal.ACTIVE_OVERFLOW.value, Refusal.FORCED_OPEN.value,
+    Refusal.PENDING_OVERFLOW.value, Refusal.ACTIVE_OVERFLOW.value, Refusal.FORCED_OPEN.value, Refusal.SATURATED.value,
     Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value,
     Refusal.BAD_REQUEST.value, Refusal.BAD_INFERENCE_REQUEST.value,
     Refusal.UNKNOWN_MODEL.value, Refusal.BODY_TOO_LARGE.value, Refusal.HEADERS_TOO_LARGE.value,

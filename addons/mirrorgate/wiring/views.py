@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from ..admission.cluster import Gauges
-from ..director import Director, destinations_of, limits_of, profile_of, rules_of
+from ..director import Director, destinations_of, limits_of, rules_of
 from ..events import Event
+from ..picking import profile_of
 from ..proxy.admin_sources import ClusterView
 from ..proxy.admin_views import endpoint_rows, limit_views, pick_view
 from ..proxy.dataplane import Dataplane
