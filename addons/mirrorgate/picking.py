@@ -14,7 +14,7 @@ from .inference.requests import InferenceRequest
 from .plans import Refused
 from .routing.splitting import ModelChoice
 from .routing.table import Destination, DestinationKind, TrafficPolicy
-from .scheduling.endpoints import EndpointHealth, endpoint_views
+from .scheduling.endpoints import EndpointHealth
 from .scheduling.in_flight import InFlight
 from .scheduling.picks import NoEndpoint, NoEndpointReason, Pick, PickRequest, PickState
 from .scheduling.profiles import BALANCERS, PROFILES, Profile, pick
@@ -59,8 +59,7 @@ class Picking:
         state = self._states.get(ref)
         if state is None:
             state = self._states[ref] = PickState()
-        targets = {str(address): address for address in destination.endpoints}
-        views = endpoint_views(targets, self._loads(), self.in_flight)
+        views = state.views(destination.endpoints, self._loads(), self.in_flight)
         picked = pick(profile_of(destination, traffic), views, asked, state, self._rng)
         return picked, state, self._clock() - begun
 

@@ -64,3 +64,20 @@ def test_counts_are_the_permits_that_are_held(steps: list[tuple[str, str, int]])
             held = sum(1 for permit in permits if permit.endpoint == endpoint and not permit.released)
             assert counts.count(endpoint) == held
         assert set(counts.counts()) == {permit.endpoint for permit in permits if not permit.released}
+
+
+def test_what_changed_is_told_for_a_while() -> None:
+    """Requests that begin and end are changes; a version from before the log begins has no answer."""
+    in_flight = InFlight()
+    start = in_flight.version
+    permit = in_flight.acquire("a", 1.0)
+    middle = in_flight.version
+    in_flight.acquire("b", 1.0)
+    permit.release()
+    permit.release()
+    assert in_flight.changed_since(start) == {"a", "b"}
+    assert in_flight.changed_since(middle) == {"a", "b"}
+    assert in_flight.changed_since(in_flight.version) == set()
+    for _ in range(2_000):
+        in_flight.acquire("c", 1.0)
+    assert in_flight.changed_since(start) is None

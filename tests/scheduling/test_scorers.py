@@ -17,7 +17,7 @@ ADDRESS = Address("127.0.0.1", 1)
 
 
 def scoring(model: str | None = None, prefixes: Sequence[int] = (), state: PickState | None = None) -> Scoring:
-    return Scoring(PickRequest(model=model), state or PickState(), prefixes)
+    return Scoring(PickRequest(model=model), len(prefixes), (state or PickState()).prefixes.match(prefixes))
 
 
 def views(*loads: Load | None) -> list[EndpointView]:

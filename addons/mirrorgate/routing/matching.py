@@ -2,12 +2,14 @@
 
 A request belongs to one listener, the most specific by hostname, and only that listener's routes are considered
 (Gateway API, `GatewayHTTPListenerIsolation`); then the first match in order of precedence wins. The index looks
-up hostname, exact path and path prefix in dictionaries, and rules that differ only in a header's exact value (such
-as the model's name) by that value, so that the cost of a request does not grow with the number of rules.
+up hostname, exact path and path prefix in dictionaries, and rules that differ only in the exact value of a header
+(such as the model's name) or query parameter by that value, so that the cost of a request does not grow with the
+number of rules. Regular expressions of paths are tried one by one.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import Refusal
@@ -95,30 +97,38 @@ def _fits(match: Match, question: Question) -> bool:
     )
 
 
-class _Candidates:
-    """Matches that share a hostname and a path, in order; indexed by an exact header value when there are many."""
+_Key = tuple[bool, str]
+"""Whether a query parameter is meant, or a header; and its name."""
 
-    __slots__ = ("_by_header", "_open")
+
+class _Candidates:
+    """Matches that share a hostname and a path, in order; where there are many, each is found by the exact value of a
+    header or query parameter that it has in common with the fewest others."""
+
+    __slots__ = ("_keyed", "_open")
 
     def __init__(self, ranked: list[_Ranked]) -> None:
-        keyed: dict[str, dict[str, list[_Ranked]]] = {}
-        rest: list[_Ranked] = []
+        self._open: list[_Ranked] = []
+        self._keyed: dict[_Key, dict[str, list[_Ranked]]] = {}
+        if len(ranked) <= _FEW:
+            self._open = ranked
+            return
+        usual = Counter(key for _, match in ranked for key in _exact_values(match))
         for item in ranked:
-            header = next((h for h in item[1].headers if h.regex is None), None)
-            if header is None or len(ranked) <= _FEW:
-                rest.append(item)
+            found = min(_exact_values(item[1]), key=usual.__getitem__, default=None)
+            if found is None:
+                self._open.append(item)
             else:
-                keyed.setdefault(header.name, {}).setdefault(header.value, []).append(item)
-        self._open = rest
-        self._by_header = keyed
+                key, value = found
+                self._keyed.setdefault(key, {}).setdefault(value, []).append(item)
 
     def first(self, question: Question) -> Match | None:
         """Return the first match, in order of precedence, that the request fits."""
         ranked = self._open
-        if self._by_header:
+        if self._keyed:
             keyed: list[_Ranked] = []
-            for name, values in self._by_header.items():
-                value = question.header(name)
+            for (in_query, name), values in self._keyed.items():
+                value = query_value(question.query, name) if in_query else question.header(name)
                 if value is not None:
                     keyed += values.get(value, ())
             ranked = sorted(keyed + ranked, key=_rank) if keyed else ranked
@@ -126,6 +136,11 @@ class _Candidates:
             if _fits(match, question):
                 return match
         return None
+
+
+def _exact_values(match: Match) -> list[tuple[_Key, str]]:
+    headers = [((False, header.name), header.value) for header in match.headers if header.regex is None]
+    return headers + [((True, entry.name), entry.value) for entry in match.query if entry.regex is None]
 
 
 def _rank(item: _Ranked) -> int:

@@ -6,7 +6,7 @@ Every time here is a second of one clock, the caller's; only differences and ord
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from ..resources.endpoints import Address
 from .in_flight import InFlight
 
-__all__ = ["EndpointHealth", "EndpointView", "Load", "endpoint_views"]
+__all__ = ["EndpointHealth", "EndpointView", "Load", "endpoint_views", "view_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +71,26 @@ class EndpointView(msgspec.Struct, frozen=True, gc=False):
     """Those of them that were sent after `load.at`, so that the load does not count them; all, when there is none."""
 
 
-_UNKNOWN = EndpointHealth()
-
-
 def endpoint_views(
     targets: Mapping[str, Address],
     health: Mapping[str, EndpointHealth],
     in_flight: InFlight,
-    ejected: Container[str] = frozenset(),
+    ejected: Collection[str] = frozenset(),
 ) -> list[EndpointView]:
     """Put together what is known of a destination's endpoints, in the order of `targets`.
 
     An endpoint without an entry in `health` is healthy and has no load. One among `ejected` (the outlier detector's)
     is unhealthy.
     """
-    views: list[EndpointView] = []
-    get = health.get
-    for key, address in targets.items():
-        known = get(key, _UNKNOWN)
-        load = known.load
-        count = in_flight.count(key)
-        unseen = count if load is None or not count else in_flight.unseen(key, load.at)
-        views.append(EndpointView(key, address, load, count, known.healthy and key not in ejected, unseen))
-    return views
+    views = [view_of(key, address, health.get(key), in_flight) for key, address in targets.items()]
+    if not ejected:
+        return views
+    return [msgspec.structs.replace(view, healthy=False) if view.key in ejected else view for view in views]
+
+
+def view_of(key: str, address: Address, known: EndpointHealth | None, in_flight: InFlight) -> EndpointView:
+    """Put together what is known of one endpoint; `None` is healthy and has no load."""
+    load = None if known is None else known.load
+    count = in_flight.count(key)
+    unseen = count if load is None or not count else in_flight.unseen(key, load.at)
+    return EndpointView(key, address, load, count, known is None or known.healthy, unseen)

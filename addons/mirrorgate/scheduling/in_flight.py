@@ -8,10 +8,13 @@ endpoint that looked best at the last scrape. So the picker adds what was sent s
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections import OrderedDict, deque
+from collections.abc import Collection, Mapping
 
 __all__ = ["InFlight", "Permit"]
+
+_LOG = 1024
+"""Changes that are remembered; who has missed more looks at every endpoint."""
 
 
 class Permit:
@@ -53,6 +56,16 @@ class InFlight:
 
     def __init__(self) -> None:
         self._endpoints: dict[str, _Endpoint] = {}
+        self._log: deque[str] = deque(maxlen=_LOG)
+        self.version = 0
+        """Counted up with every change of a count."""
+
+    def changed_since(self, version: int) -> Collection[str] | None:
+        """Tell whose counts changed after a version; `None` when that is too long ago."""
+        log, missed = self._log, self.version - version
+        if missed > len(log):
+            return None
+        return {log[-1 - index] for index in range(missed)}
 
     def acquire(self, endpoint: str, now: float) -> Permit:
         """Count a request that is sent at `now`, a second of the clock that `Load.at` is of."""
@@ -62,6 +75,8 @@ class InFlight:
         permit = Permit(self, endpoint, now)
         tally.count += 1
         tally.recent[permit] = None
+        self.version += 1
+        self._log.append(endpoint)
         return permit
 
     def count(self, endpoint: str) -> int:
@@ -94,6 +109,8 @@ class InFlight:
         tally = self._endpoints[permit.endpoint]
         tally.count -= 1
         tally.recent.pop(permit, None)
+        self.version += 1
+        self._log.append(permit.endpoint)
         if not tally.count:
             del self._endpoints[permit.endpoint]
 

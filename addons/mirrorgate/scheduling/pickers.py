@@ -9,7 +9,7 @@ from typing import Protocol
 from .endpoints import EndpointView
 from .picks import PickState
 
-__all__ = ["Picker", "least_request", "max_score", "random_choice", "round_robin"]
+__all__ = ["Picker", "draw_best", "least_request", "max_score", "random_choice", "round_robin"]
 
 
 class Picker(Protocol):
@@ -30,7 +30,11 @@ def max_score(
     if not totals:
         return random_choice(candidates, totals, state, rng)
     best = max(totals)
-    ties = [row for row, total in enumerate(totals) if total == best]
+    return draw_best([row for row, total in enumerate(totals) if total == best], best, rng)
+
+
+def draw_best(ties: Sequence[int], best: float, rng: random.Random) -> tuple[int, str]:
+    """Choose among the rows that have the highest total; nothing is drawn for one."""
     if len(ties) == 1:
         return ties[0], f"highest total, {best:.3f}"
     return ties[int(rng.random() * len(ties))], f"drawn from {len(ties)} with the highest total, {best:.3f}"

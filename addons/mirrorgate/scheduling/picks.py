@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .endpoints import EndpointView
+from ..resources.endpoints import Address
+from .board import Board, largest_block
+from .endpoints import EndpointHealth, EndpointView
+from .in_flight import InFlight
 from .prefixes import PrefixIndex, cache_blocks
+from .standings import Standings, Weights
 
-__all__ = ["NoEndpoint", "NoEndpointReason", "Pick", "PickRequest", "PickState", "Scored", "Scoring"]
+__all__ = [
+    "Column",
+    "NoEndpoint",
+    "NoEndpointReason",
+    "Pick",
+    "PickRequest",
+    "PickState",
+    "Scored",
+    "Scoring",
+    "Tables",
+]
+
+Column = tuple[str, float, Sequence[float]]
+"""Scorer, weight, and a score for each candidate."""
+
+Tables = tuple[Sequence[float], Sequence[Column]]
+"""A total for each candidate, and what it is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +53,51 @@ class PickRequest:
 class PickState:
     """What one destination's picks remember. One for each destination; it outlives a reload."""
 
-    __slots__ = ("prefixes", "turn")
+    __slots__ = ("_board", "_standings", "prefixes", "turn")
 
     def __init__(self, prefixes: PrefixIndex | None = None) -> None:
         self.prefixes = PrefixIndex() if prefixes is None else prefixes
         self.turn = 0
         """Round robin's place, counted on by each of its picks."""
+        self._board: Board | None = None
+        self._standings: tuple[Weights, Standings] | None = None
+
+    def views(
+        self, addresses: Sequence[Address], health: Mapping[str, EndpointHealth], in_flight: InFlight
+    ) -> Sequence[EndpointView]:
+        """Return the destination's endpoints as they are now; equal to `endpoint_views`, and much cheaper."""
+        board = self._board
+        if board is None or board.addresses is not addresses:
+            board = self._board = Board(addresses)
+            self._standings = None
+        changed = board.refresh(health, in_flight)
+        if self._standings is not None:
+            standings = self._standings[1]
+            if changed is None:
+                standings.renew(board.views)
+            else:
+                standings.mend(board.views, changed)
+        return board.shown()
+
+    def standings(self, weights: Weights, candidates: Sequence[EndpointView]) -> Standings | None:
+        """Return the candidates' standings where they are the views that were given last, all of them healthy."""
+        board = self._board
+        if board is None or candidates is not board.views or board.unhealthy:
+            return None
+        if self._standings is None or self._standings[0] is not weights:
+            self._standings = (weights, Standings(weights, candidates))
+        return self._standings[1]
+
+    def block_size(self, candidates: Sequence[EndpointView]) -> int:
+        """Return the largest block that a candidate reports, 0 when none does."""
+        board = self._board
+        return board.block_size if board is not None and candidates is board.views else largest_block(candidates)
+
+    def matched_rows(self, matched: Mapping[str, int]) -> dict[int, int]:
+        """Return what matches by the rows of the views instead of by endpoint; departed endpoints are left out."""
+        assert self._board is not None
+        rows = self._board.rows
+        return {row: run for key, run in matched.items() if (row := rows.get(key)) is not None}
 
     def sent(self, pick: Pick) -> None:
         """Remember the prompt's prefixes at the picked endpoint.
@@ -57,9 +116,10 @@ class Scoring:
     """What a scorer sees beside the candidates."""
 
     request: PickRequest
-    state: PickState
-    prefixes: Sequence[int] = ()
-    """The prompt's chain of hashes; empty when the profile or the request has none."""
+    blocks: int = 0
+    """Blocks of the prompt that are looked for."""
+    matched: Mapping[str, int] = field(default_factory=dict)
+    """Endpoints that hold some of them, and how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +158,10 @@ class Pick:
     """Those that the filters left, in order."""
     totals: Sequence[float] = ()
     """A total for each candidate; empty where the profile has no scorers."""
-    columns: Sequence[tuple[str, float, Sequence[float]]] = ()
+    columns: Sequence[Column] = ()
     """Scorer, weight, and a score for each candidate."""
+    rate: Callable[[], Tables] | None = field(default=None, repr=False, compare=False)
+    """Works out totals and columns when they are asked for, where the pick did not need them all."""
     prefixes: Sequence[int] = field(default=(), repr=False)
     note: str = ""
     """How the picker chose."""
@@ -116,12 +178,13 @@ class Pick:
     @property
     def scores(self) -> tuple[Scored, ...]:
         """Every candidate's scores, best first; candidates of equal totals in their own order."""
+        totals, columns = (self.totals, self.columns) if self.rate is None else self.rate()
         scored = (
             [
-                Scored(view.key, total, tuple((name, column[row], weight) for name, weight, column in self.columns))
-                for row, (view, total) in enumerate(zip(self.candidates, self.totals, strict=True))
+                Scored(view.key, total, tuple((name, column[row], weight) for name, weight, column in columns))
+                for row, (view, total) in enumerate(zip(self.candidates, totals, strict=True))
             ]
-            if self.totals
+            if totals
             else [Scored(view.key, 0.0, ()) for view in self.candidates]
         )
         scored.sort(key=lambda one: one.total, reverse=True)

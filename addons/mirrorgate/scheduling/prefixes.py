@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from xxhash import xxh64_intdigest
 
-from .endpoints import EndpointView, Load
+from .endpoints import Load
 
 __all__ = ["PrefixIndex", "cache_blocks", "hash_chain"]
 
@@ -83,7 +83,7 @@ class PrefixIndex:
     ) -> None:
         """Make an empty index.
 
-        With *autotune* the block is the largest that a candidate reports, and an endpoint remembers no more blocks
+        With *autotune* the block is of the size that candidates report, and an endpoint remembers no more blocks
         than its cache has.
         """
         self.autotune = autotune
@@ -107,13 +107,11 @@ class PrefixIndex:
     def endpoints(self) -> frozenset[str]:
         return frozenset(self._bits)
 
-    def chain(self, model: str | None, prompt: bytes, salt: bytes, candidates: Sequence[EndpointView]) -> list[int]:
-        """Hash a prompt with the block size that suits the candidates."""
+    def chain(self, model: str | None, prompt: bytes, salt: bytes, block_size: int) -> list[int]:
+        """Hash a prompt with the block size in tokens that the candidates report, 0 for none."""
         size = self._block_bytes
-        if self.autotune:
-            reported = [view.load.block_size for view in candidates if view.load and view.load.block_size]
-            if reported:
-                size = _block_tokens(max(reported)) * BYTES_PER_TOKEN
+        if self.autotune and block_size:
+            size = _block_tokens(block_size) * BYTES_PER_TOKEN
         return hash_chain(model or "", prompt, salt=salt, block_bytes=size, max_blocks=self._max_blocks)
 
     def match(self, hashes: Sequence[int]) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from . import filters, pickers, scorers
@@ -12,9 +13,10 @@ from .endpoints import EndpointView
 from .filter_tree import criticality_tree
 from .filters import Filter
 from .pickers import Picker
-from .picks import NoEndpoint, NoEndpointReason, Pick, PickRequest, PickState, Scoring
+from .picks import Column, NoEndpoint, NoEndpointReason, Pick, PickRequest, PickState, Scoring, Tables
 from .saturation import shed_when_saturated
 from .scorers import Scorer
+from .standings import Weights
 
 __all__ = ["BALANCERS", "GAIE_V03", "GAIE_V1", "PROFILES", "Profile", "WeightedScorer", "pick"]
 
@@ -36,6 +38,8 @@ class Profile:
     filters: tuple[Filter, ...] = (filters.healthy, filters.untried)
     prefixes: bool = False
     """Whether prompts are hashed for the prefix index; it is most of a pick's cost for a long prompt."""
+    weights: Weights | None = None
+    """Of `standings`, where scorers and picker are those that it stands for."""
 
 
 GAIE_V1 = Profile(
@@ -49,6 +53,7 @@ GAIE_V1 = Profile(
     picker=pickers.max_score,
     filters=(filters.healthy, filters.untried, shed_when_saturated),
     prefixes=True,
+    weights=(2.0, 2.0, 3.0, 1.0),
 )
 """The Inference Extension's default since v1.2, with LoRA affinity where a server reports adapters."""
 
@@ -103,19 +108,23 @@ def pick(
             return NoEndpoint(NoEndpointReason.SATURATED, profile.name)
 
     chain: Sequence[int] = ()
+    matched: Mapping[str, int] = {}
     if profile.prefixes and request.prompt and len(candidates) > 1:
-        chain = state.prefixes.chain(request.model, request.prompt, request.cache_salt, candidates)
-    scoring = Scoring(request, state, chain)
-    columns: list[tuple[str, float, list[float]]] = []
-    totals: list[float] = [0.0] * len(left) if profile.scorers else []
-    for scorer in profile.scorers:
-        column = scorer.score(left, scoring)
-        if column is not None:
-            weight = scorer.weight
-            columns.append((scorer.name, weight, column))
-            totals = [total + weight * score for total, score in zip(totals, column, strict=True)]
-
-    row, note = profile.picker(left, totals, state, rng)
+        block_size = state.block_size(candidates)
+        chain = state.prefixes.chain(request.model, request.prompt, request.cache_salt, block_size)
+        matched = state.prefixes.match(chain)
+    scoring = Scoring(request, len(chain), matched)
+    standings = None if profile.weights is None else state.standings(profile.weights, left)
+    totals: Sequence[float] = ()
+    columns: Sequence[Column] = ()
+    rate = None
+    if standings is not None:
+        best, ties = standings.best(request.model, state.matched_rows(matched), len(chain))
+        row, note = pickers.draw_best(ties, best, rng)
+        rate = partial(_rate, profile.scorers, left, scoring)
+    else:
+        totals, columns = _rate(profile.scorers, left, scoring)
+        row, note = profile.picker(left, totals, state, rng)
     view = left[row]
     return Pick(
         view=view,
@@ -123,8 +132,22 @@ def pick(
         candidates=left,
         totals=totals,
         columns=columns,
+        rate=rate,
         prefixes=chain,
         note=note,
         dropped=len(candidates) - len(left),
         panic=not view.healthy,
     )
+
+
+def _rate(weighted: Sequence[WeightedScorer], candidates: Sequence[EndpointView], scoring: Scoring) -> Tables:
+    """Let every scorer rate the candidates."""
+    columns: list[Column] = []
+    totals: list[float] = [0.0] * len(candidates) if weighted else []
+    for scorer in weighted:
+        column = scorer.score(candidates, scoring)
+        if column is not None:
+            weight = scorer.weight
+            columns.append((scorer.name, weight, column))
+            totals = [total + weight * score for total, score in zip(totals, column, strict=True)]
+    return totals, columns

@@ -11,16 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from .endpoints import EndpointView, Load
+from .adapters import affinity
+from .endpoints import EndpointView
 from .picks import Scoring
 
 __all__ = ["Scorer", "kv_cache", "lora_affinity", "prefix_cache", "queue"]
-
-LORA_ACTIVE = 1.0
-LORA_ROOM = 0.8
-LORA_WAITING = 0.6
-LORA_UNKNOWN = 0.5
-LORA_FULL = 0.0
 
 
 class Scorer(Protocol):
@@ -70,10 +65,7 @@ def kv_cache(candidates: Sequence[EndpointView], scoring: Scoring, /) -> list[fl
 
 def prefix_cache(candidates: Sequence[EndpointView], scoring: Scoring, /) -> list[float] | None:
     """Rate by the share of the prompt's blocks that the endpoint was sent before, `matched / total`."""
-    blocks = len(scoring.prefixes)
-    if not blocks:
-        return None
-    matched = scoring.state.prefixes.match(scoring.prefixes)
+    matched, blocks = scoring.matched, scoring.blocks
     if not matched:
         return None
     get = matched.get
@@ -81,29 +73,11 @@ def prefix_cache(candidates: Sequence[EndpointView], scoring: Scoring, /) -> lis
 
 
 def lora_affinity(candidates: Sequence[EndpointView], scoring: Scoring, /) -> list[float] | None:
-    """Rate by whether the asked model's adapter is, or can be, active.
-
-    Active 1, room for one more 0.8, waited for 0.6, none of these 0. An endpoint that reports no adapters gets 0.5:
-    it may have to load one, or have no room (a server reports them only once one was loaded). One that serves the
-    asked model as its base needs no adapter and gets 1. An adapter that is listed both as active and as waited for
-    (vLLM does so, measured) takes one place; upstream counts it twice. Abstains where no candidate reports adapters.
-    """
+    """Rate by whether the asked model's adapter is, or can be, active (see `adapters`); abstains where none is told."""
     model = scoring.request.model
     if model is None:
         return None
     loads = [view.load for view in candidates]
     if not any(load.max_lora for load in loads if load is not None):
         return None
-    return [_affinity(load, model) for load in loads]
-
-
-def _affinity(load: Load | None, model: str) -> float:
-    if load is None:
-        return LORA_UNKNOWN
-    if model in load.active_adapters or model in load.models:
-        return LORA_ACTIVE
-    if not load.max_lora:
-        return LORA_UNKNOWN
-    if len(load.active_adapters | load.waiting_adapters) < load.max_lora:
-        return LORA_ROOM
-    return LORA_WAITING if model in load.waiting_adapters else LORA_FULL
+    return [affinity(load, model) for load in loads]
