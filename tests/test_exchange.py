@@ -15,6 +15,7 @@ LEGAL = {
     ("reading", "admitting"),
     ("admitting", "forwarding"),
     ("forwarding", "responding"),
+    ("forwarding", "admitting"),
     ("responding", "tunnel"),
 } | {(state.value, "done") for state in State if state is not State.DONE}
 

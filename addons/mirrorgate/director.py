@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from .admission.limits import UNLIMITED, Limits
+from .admission.limits import Limits
+from .effective import ENVOY_REQUEST_TIMEOUT, limits_of, timeouts_of
 from .errors import Refusal
 from .exchange import Permit
 from .inference.apis import api_of
@@ -22,6 +23,7 @@ from .inference.rewriting import with_model
 from .inference.streaming_usage import usage_of
 from .picking import Picking, pick_request, refusal_of
 from .plans import Directed, Effective, MirrorPlan, Plan, Refused, RequestFacts
+from .replanning import moved
 from .resources.endpoints import Address
 from .routing.filters import redirect_location, rewrite_path
 from .routing.paths import normalize
@@ -40,17 +42,12 @@ from .scheduling.picks import NoEndpoint, Pick, PickRequest
 from .snapshot import Snapshot
 
 __all__ = [
-    "ENVOY_REQUEST_TIMEOUT",
     "Director",
     "LastPick",
     "destinations_of",
-    "limits_of",
     "needs_body",
     "rules_of",
 ]
-
-ENVOY_REQUEST_TIMEOUT = 15.0
-"""Envoy's route timeout where none is declared. Rules that lead to an InferencePool have none: it would cut streams."""
 
 _LAST_PICKS = 8
 """A pick keeps its tables alive, so the number is small."""
@@ -69,17 +66,6 @@ class LastPick:
     exchange: str
     model: str
     pick: Pick
-
-
-def limits_of(traffic: TrafficPolicy) -> Limits:
-    """Take the circuit breaker's limits out of a policy."""
-    per_endpoint = traffic.per_endpoint_max_connections
-    return Limits(
-        connections=traffic.max_connections,
-        pending=traffic.max_pending_requests,
-        parallel=traffic.max_parallel_requests,
-        per_endpoint_connections=UNLIMITED if per_endpoint is None else per_endpoint,
-    )
 
 
 class Director:
@@ -156,6 +142,10 @@ class Director:
             return Refused(Refusal.REDIRECT, status=status, headers=headers)
         return None
 
+    def draw(self) -> float:
+        """Draw from [0, 1)."""
+        return self._rng.random()
+
     # Plan
 
     def plan(self, directed: Directed, facts: RequestFacts, body: bytes | None) -> Plan | Refused:
@@ -199,10 +189,11 @@ class Director:
             body=body,
             request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
             limits=limits_of(rule.traffic),
-            timeouts=self._timeouts(rule, pool),
+            timeouts=timeouts_of(rule, pool=pool),
             max_requests=rule.traffic.max_requests_per_connection,
             request_changes=_changes(rule.request_headers, backend.request_headers),
             response_changes=_changes(rule.response_headers, backend.response_headers),
+            retry=rule.retry,
             rule=rule,
             destination=destination,
             inference=request,
@@ -210,6 +201,7 @@ class Director:
             target_model=choice.target,
             conversation=None if request is None else request.conversation,
             priority=choice.priority,
+            wanted=wanted,
             pick=picked,
             pick_state=state,
             pick_seconds=seconds,
@@ -217,6 +209,17 @@ class Director:
             sampled_out=sampled_out,
             control=control,
         )
+
+    def again(self, plan: Plan, tried: frozenset[str]) -> Plan | Refused:
+        """Pick anew for a request that failed where it was tried: elsewhere, if there is such a place."""
+        plan = moved(plan, tried, self.draw)
+        rule, destination = plan.rule, plan.destination
+        assert rule is not None
+        assert destination is not None
+        picked, state, seconds = self.picking.pick(destination, rule.traffic, replace(plan.wanted, avoid=tried))
+        if isinstance(picked, NoEndpoint):
+            return refusal_of(picked, destination, plan.model)
+        return replace(plan, address=picked.view.address, pick=picked, pick_state=state, pick_seconds=seconds)
 
     def started(self, plan: Plan) -> Permit:
         """Take note that a request is really sent; the permit ends its being in flight."""
@@ -309,23 +312,6 @@ class Director:
             return None
         again, _, _ = self.picking.pick(primary, rule.traffic, replace(wanted, avoid=frozenset((picked.endpoint,))))
         return None if isinstance(again, NoEndpoint) else again.view.address
-
-    def _timeouts(self, rule: Rule, pool: bool) -> Effective:
-        declared = rule.timeouts
-        request = declared.request
-        if request is None:
-            # What is declared for the one try there is (we do not retry) wins over what is declared nowhere.
-            request = declared.backend_request
-        if request is None:
-            request = 0.0 if pool else ENVOY_REQUEST_TIMEOUT
-        if declared.backend_request:
-            request = min(request or declared.backend_request, declared.backend_request)
-        return Effective(
-            request=request,
-            stream_idle=300.0 if declared.stream_idle is None else declared.stream_idle,
-            max_duration=declared.max_stream_duration or 0.0,
-            connect=declared.connect or 10.0,
-        )
 
 
 def needs_body(rule: Rule) -> bool:

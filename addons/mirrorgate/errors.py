@@ -8,7 +8,7 @@ knows a status code or the text of a reply.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["OVERFLOWS", "REPLIES", "ConfigProblems", "LocalReply", "Problem", "Refusal", "Severity"]
 
@@ -71,6 +71,7 @@ class Refusal(enum.StrEnum):
     UPSTREAM_CLOSED = "upstream_closed"
     UPSTREAM_PROTOCOL = "upstream_protocol"
     REQUEST_TIMEOUT = "request_timeout"
+    PER_TRY_TIMEOUT = "per_try_timeout"
     STREAM_IDLE = "stream_idle"
     MAX_DURATION = "max_duration"
     BAD_REQUEST = "bad_request"
@@ -89,6 +90,7 @@ OVERFLOWS = (Refusal.PENDING_OVERFLOW, Refusal.ACTIVE_OVERFLOW, Refusal.FORCED_O
 """Refusals by the circuit breaker, which clients see as one and the same."""
 
 _BEFORE_HEADERS = "upstream connect error or disconnect/reset before headers. reset reason: "
+_AFTER_RETRIES = "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,11 @@ class LocalReply:
     """The `error.type` of an OpenAI-shaped error; empty where the reply is plain text everywhere."""
     close: bool = False
     """Whether the client's connection ends with this reply."""
+
+
+def after_retries(reply: LocalReply) -> LocalReply:
+    """Return a reply as it is worded when the request was sent more than once."""
+    return replace(reply, body=reply.body.replace(_BEFORE_HEADERS, _AFTER_RETRIES))
 
 
 def _reset(reason: str) -> str:
@@ -144,6 +151,7 @@ REPLIES: dict[Refusal, LocalReply] = {
     ),
     Refusal.UPSTREAM_PROTOCOL: LocalReply(502, "UPE", _reset("protocol_error"), _BEFORE_HEADERS + "protocol error"),
     Refusal.REQUEST_TIMEOUT: LocalReply(504, "UT", "response_timeout", "upstream request timeout"),
+    Refusal.PER_TRY_TIMEOUT: LocalReply(504, "UT", "upstream_per_try_timeout", "upstream request timeout"),
     Refusal.STREAM_IDLE: LocalReply(504, "SI", "stream_idle_timeout", "stream timeout"),
     Refusal.MAX_DURATION: LocalReply(504, "UMSDR", "max_stream_duration", "upstream max stream duration reached"),
     Refusal.BAD_REQUEST: LocalReply(

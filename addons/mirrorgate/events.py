@@ -79,7 +79,9 @@ class ExchangeDone:
     mirrored: int
     """How many mirrors were handed off."""
     overhead: float | None = None
-    """The gateway's own time until its first byte upstream, without `queued`; `None` when unknown."""
+    """The gateway's own time until its first byte upstream, without `queued`; `None` when unknown, or sent again."""
+    attempts: int = 0
+    """How often the request was sent, or was about to be; 0 when it never came to that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .errors import REPLIES, LocalReply, Refusal
+from .errors import REPLIES, LocalReply, Refusal, after_retries
 from .events import ExchangeDone
 
 __all__ = ["TRANSITIONS", "Exchange", "Permit", "State"]
@@ -24,7 +24,7 @@ class State(enum.Enum):
     READING = "reading"
     """The body is being read, and addons look at the request."""
     ADMITTING = "admitting"
-    """An endpoint is picked; the request waits for a connection."""
+    """An endpoint is picked; the request waits for a connection, or for its next try."""
     FORWARDING = "forwarding"
     """The request goes to the upstream; no answer yet."""
     RESPONDING = "responding"
@@ -38,12 +38,12 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.READING, State.ADMITTING, State.DONE}),
     State.READING: frozenset({State.ADMITTING, State.DONE}),
     State.ADMITTING: frozenset({State.FORWARDING, State.DONE}),
-    State.FORWARDING: frozenset({State.RESPONDING, State.DONE}),
+    State.FORWARDING: frozenset({State.RESPONDING, State.ADMITTING, State.DONE}),
     State.RESPONDING: frozenset({State.TUNNEL, State.DONE}),
     State.TUNNEL: frozenset({State.DONE}),
     State.DONE: frozenset(),
 }
-"""A streamed upload skips READING: it is admitted on its head."""
+"""A streamed upload skips READING: it is admitted on its head. One that is sent again goes back to ADMITTING."""
 
 
 class Permit:
@@ -89,6 +89,10 @@ class Exchange:
     bytes_received: int = 0
     bytes_sent: int = 0
     status: int = 0
+    attempts: int = 0
+    """How often the request was sent, or was about to be, 0 when it never came to that."""
+    retry_flag: str = ""
+    """Envoy's response flag of why it was not sent again: `URX`, `UO`, or empty."""
     refusal: Refusal | None = None
     reply: LocalReply | None = None
     """The local reply, or the row whose flag and details describe how an answer was cut."""
@@ -117,7 +121,11 @@ class Exchange:
         if self.refusal is None:
             self.refusal = refusal
             self.reply = REPLIES[refusal]
-        return REPLIES[refusal]
+        return after_retries(REPLIES[refusal]) if self.attempts > 1 else REPLIES[refusal]
+
+    def _flag(self) -> str:
+        flag = self.reply.flag if self.reply else "-"
+        return flag if not self.retry_flag else self.retry_flag if flag == "-" else f"{self.retry_flag},{flag}"
 
     def finish(self, now: float) -> ExchangeDone:
         """End the exchange and tell of it; raises `ValueError` the second time.
@@ -141,7 +149,7 @@ class Exchange:
             authority=self.authority,
             protocol=self.protocol,
             status=self.status,
-            flag=reply.flag if reply else "-",
+            flag=self._flag(),
             details=self.details or (reply.details if reply else "via_upstream"),
             refusal=self.refusal.value if self.refusal else "",
             bytes_received=self.bytes_received,
@@ -168,4 +176,5 @@ class Exchange:
             completion_tokens=self.completion_tokens,
             mirrored=self.mirrored,
             overhead=self.overhead,
+            attempts=self.attempts,
         )

@@ -8,8 +8,9 @@ from .admission.limits import Limits
 from .errors import Refusal
 from .inference.requests import InferenceRequest
 from .resources.endpoints import Address
+from .routing.retrying import RetryPolicy
 from .routing.table import Destination, HeaderChanges, Match, Mirror, Rule
-from .scheduling.picks import Pick, PickState
+from .scheduling.picks import Pick, PickRequest, PickState
 
 __all__ = ["Directed", "Effective", "MirrorPlan", "Plan", "Refused", "RequestFacts"]
 
@@ -86,6 +87,7 @@ class Effective:
     """Timeouts in seconds with every default applied; 0 is switched off."""
 
     request: float = 0.0
+    per_try: float = 0.0
     stream_idle: float = 300.0
     max_duration: float = 0.0
     connect: float = 10.0
@@ -119,6 +121,8 @@ class Plan:
     max_requests: int | None
     request_changes: tuple[HeaderChanges, ...] = ()
     response_changes: tuple[HeaderChanges, ...] = ()
+    retry: RetryPolicy | None = None
+    """When the request is sent again; `None` is never."""
     rule: Rule | None = None
     destination: Destination | None = None
     inference: InferenceRequest | None = None
@@ -127,6 +131,8 @@ class Plan:
     conversation: str | None = None
     priority: int = 0
     """Of the InferenceObjective that the request names, else by its model's criticality; negative may be shed."""
+    wanted: PickRequest = field(default_factory=PickRequest)
+    """What the pick was asked, and is asked again for another try."""
     pick: Pick | None = None
     pick_state: PickState | None = field(default=None, repr=False)
     pick_seconds: float = 0.0

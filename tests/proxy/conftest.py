@@ -51,8 +51,8 @@ async def run(manifests: Any) -> AsyncIterator[Run]:
     """Start a gateway before a scripted backend.
 
     `rule` and `policy` are YAML: what the rule has beside its backendRef, and the BackendTrafficPolicy's spec. `pool`
-    makes the backend the endpoint of an InferencePool. `port` is where the requests go instead of the backend; `texts`
-    are further manifests.
+    makes the backend the endpoint of an InferencePool. `port` is where the requests go instead of the backend, `also`
+    are the ports of further endpoints; `refs` are further backendRefs, each behind a comma, and `texts` manifests.
     """
     stack = AsyncExitStack()
     started: list[Running] = []
@@ -64,6 +64,8 @@ async def run(manifests: Any) -> AsyncIterator[Run]:
         policy: str = "",
         pool: bool = False,
         port: int | None = None,
+        also: tuple[int, ...] = (),
+        refs: str = "",
         settings: Settings | None = None,
         options: dict[str, Any] | None = None,
         texts: tuple[str, ...] = (),
@@ -71,10 +73,10 @@ async def run(manifests: Any) -> AsyncIterator[Run]:
         backend = await stack.enter_async_context(Backend(script))
         target = port or backend.port
         ref = manifests.to_pool("server") if pool else manifests.to_server("server")
-        to = "" if "RequestRedirect" in rule else f"{', ' if rule else ''}backendRefs: [{ref}]"
+        to = "" if "RequestRedirect" in rule else f"{', ' if rule else ''}backendRefs: [{ref}{refs}]"
         documents = [
             manifests.route(f"[{{{rule}{to}}}]"),
-            manifests.pool("server", target) if pool else manifests.server("server", target),
+            manifests.pool("server", target, *also) if pool else manifests.server("server", target, *also),
             *texts,
         ]
         if policy:

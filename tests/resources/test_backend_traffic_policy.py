@@ -62,9 +62,7 @@ def test_what_is_honoured_is_not_warned_about(declare: Declare) -> None:
 @pytest.mark.parametrize(
     ("body", "paths"),
     [
-        ("retry: {numRetries: 1}", ["spec.retry"]),
-        ("retry: {}", ["spec.retry"]),
-        ("circuitBreaker: {retryBudget: {percent: {numerator: 20}}}", ["spec.circuitBreaker.retryBudget"]),
+        ("retry: {numRetries: 1, numAttemptsPerPriority: 1}", ["spec.retry.numAttemptsPerPriority"]),
         (
             "timeout: {http: {requestTimeout: 1s, connectionIdleTimeout: 1m, maxConnectionDuration: 1m}}",
             ["spec.timeout.http.connectionIdleTimeout", "spec.timeout.http.maxConnectionDuration"],

@@ -1,9 +1,11 @@
 """Traffic: what a policy makes of a rule."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from mirrorgate.resources.backend_traffic_policy import BackendTrafficPolicy
 from mirrorgate.resources.inventory import Inventory
+from mirrorgate.routing.retrying import RetryPolicy
 from mirrorgate.routing.table import Rule, Timeouts, TrafficPolicy
 from mirrorgate.routing.traffic import remark, traffic_refs, with_policies
 
@@ -57,6 +59,21 @@ def test_load_balancers(inventory: Load) -> None:
     assert with_policies(RULE, other, None).traffic.load_balancer == "LeastRequest"
     assert "spec.loadBalancer.type" in remark(other)
     assert remark(policy(inventory, "")) == ""
+
+
+def test_retries(inventory: Load) -> None:
+    """A policy's retry applies where the route has none of its own; a budget is a share and a minimum."""
+    spec = "retry: {numRetries: 4}, circuitBreaker: {maxParallelRetries: 7, retryBudget: {percent: {numerator: 20}}}"
+    rule = with_policies(RULE, policy(inventory, spec), None)
+    assert rule.retry == RetryPolicy(retries=4)
+    traffic = rule.traffic
+    assert (traffic.max_parallel_retries, traffic.retry_budget, traffic.least_retries) == (7, 0.2, 3)
+    own = replace(RULE, retry=RetryPolicy(retries=1))
+    assert with_policies(own, policy(inventory, spec), None).retry == own.retry
+    assert with_policies(RULE, policy(inventory, ""), None).retry is None
+    least = "circuitBreaker: {retryBudget: {percent: {numerator: 1, denominator: 4}, minRetryConcurrency: 0}}"
+    traffic = with_policies(RULE, policy(inventory, least), None).traffic
+    assert (traffic.retry_budget, traffic.least_retries) == (0.25, 0)
 
 
 def test_both_ways_to_name_targets(inventory: Load) -> None:

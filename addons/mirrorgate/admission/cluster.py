@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 
 from ..errors import Refusal
 from .limits import Limits
+from .retries import Retries
 
 __all__ = ["Action", "Assign", "Cluster", "Counters", "Gauges", "Open", "Refuse"]
 
@@ -85,6 +86,9 @@ class Gauges:
     pending: int
     connections: int
     limits: Limits
+    retries: int = 0
+    retries_open: bool = False
+    """Whether the next retry would be refused."""
 
     @property
     def parallel_open(self) -> bool:
@@ -124,6 +128,7 @@ class Cluster[W: Hashable, C: Hashable]:
         self.pending = 0
         self.connections = 0
         self.counters = Counters()
+        self.retries = Retries()
         self._endpoints: dict[str, _Endpoint[W, C]] = {}
 
     def __repr__(self) -> str:
@@ -131,7 +136,14 @@ class Cluster[W: Hashable, C: Hashable]:
 
     @property
     def gauges(self) -> Gauges:
-        return Gauges(self.active, self.pending, self.connections, self.limits)
+        most = self.retries.most(self.limits, self.load)
+        taken = self.retries.active
+        return Gauges(self.active, self.pending, self.connections, self.limits, taken, taken >= most)
+
+    @property
+    def load(self) -> int:
+        """What is active and pending, of which a retry budget is a share."""
+        return self.active + self.pending
 
     @property
     def connecting(self) -> int:
@@ -141,7 +153,7 @@ class Cluster[W: Hashable, C: Hashable]:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way, so that the cluster can be forgotten."""
-        return not (self.active or self.pending or self.connections)
+        return not (self.active or self.pending or self.connections or self.retries.active)
 
     def queued(self, endpoint: str) -> int:
         state = self._endpoints.get(endpoint)

@@ -24,3 +24,9 @@ class Limits:
     """Requests under way, until the client has the last byte. A request over it is rejected, never queued."""
     per_endpoint_connections: int = UNLIMITED
     """Upstream connections of one endpoint; 0 means 1."""
+    retries: int = 1024
+    """Retries that wait or are under way (`maxParallelRetries`)."""
+    retry_budget: float | None = None
+    """Instead of `retries`: the share, 0 to 1, of what is active and pending that may be retries."""
+    least_retries: int = 3
+    """How many retries a budget allows in any case."""

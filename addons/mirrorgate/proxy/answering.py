@@ -54,6 +54,8 @@ class Answer:
 
     def upstream_head(self, head: ResponseHead) -> None:
         carrier, now = self._carrier, time.time()
+        if carrier.retrying is not None and carrier.retrying.answered(head):
+            return
         facts = carrier.facts
         facts.to(State.RESPONDING)
         facts.head_at = now
@@ -128,7 +130,7 @@ class Answer:
         elif carrier.hooks.pending:
             self._backlog_failure = refusal
         elif carrier.facts.state is State.FORWARDING:
-            carrier.run(carrier.fail(refusal))
+            carrier.failed(refusal)
         else:
             self._break(refusal)
 

@@ -26,6 +26,7 @@ from .heads import Malformed
 from .hooking import FlowHooks
 from .mitm import killed
 from .requesting import request_phase
+from .retrying import Retrying
 from .uploading import Upload
 
 if TYPE_CHECKING:
@@ -68,11 +69,15 @@ class Carrier:
         self.answer = Answer(self)
         self.hooks = FlowHooks(self)
         self.mirror: MirrorHandle | None = None
+        self.mirrored = False
+        """Whether it has been decided if the request is mirrored: once, however often it is sent."""
         self.tape: Tape | None = None if plane.capture is None else plane.capture.begin(inbound.started)
         self.upstream: Upstream | None = None
         self.sent_up = False
         """Whether the request has been passed on completely."""
         self.clocks = Clocks(self)
+        self.retrying: Retrying | None = None
+        """Set when the rule says that a failed request is sent again."""
         self.gone = False
         """Whether the client has left."""
         self.over = False
@@ -105,6 +110,16 @@ class Carrier:
             self.clocks.start_request()
         self.clocks.start_duration(plan.timeouts.max_duration)
         self.clocks.start_idle(plan.timeouts.stream_idle)
+        self.facts.attempts = 1
+        if plan.retry is not None:
+            self.retrying = Retrying(self, plan.retry, self.plane.pool(plan))
+            if self.upload is not None:
+                self.upload.keep(plan.retry.buffer)
+        self.ask(plan)
+
+    def ask(self, plan: Plan) -> None:
+        """Ask for a connection to where the plan leads now."""
+        self.plan = plan
         self._queued_at = time.monotonic()
         if plan.cluster in self.plane.forced_open:
             self.refused(Refusal.FORCED_OPEN)
@@ -120,8 +135,9 @@ class Carrier:
         self._in_queue = False
         self.upstream = upstream
         try:
-            self.facts.queued = time.monotonic() - self._queued_at
-            self.facts.overhead = max(0.0, time.time() - self.facts.started - self.facts.queued)
+            self.facts.queued += time.monotonic() - self._queued_at
+            if self.facts.attempts == 1:
+                self.facts.overhead = max(0.0, time.time() - self.facts.started - self.facts.queued)
             self.clocks.touch()
             # What the upstream is asked decides about its answer, whatever the client has asked.
             upstream.begin(self.answer, head=self.flow.request.data.method.upper() == b"HEAD")
@@ -129,11 +145,23 @@ class Carrier:
             self._in_flight = self.plane.director.started(plan)
             self.facts.to(State.FORWARDING)
             replying.forward(self, upstream, plan)
+            if self.retrying is not None:
+                self.retrying.sent()
         except Exception:
             self.bug()
 
     def refused(self, refusal: Refusal) -> None:
         self._in_queue = False
+        self.failed(refusal)
+
+    def failed(self, refusal: Refusal) -> None:
+        """Send the request again, where the rule says so, or answer what failed."""
+        try:
+            if self.retrying is not None and self.retrying.failed(refusal):
+                return
+        except Exception:
+            self.bug()
+            return
         self.run(self.fail(refusal))
 
     # News of the client
@@ -167,7 +195,10 @@ class Carrier:
         self.gone = True
         under_way = self.facts.state in (State.FORWARDING, State.RESPONDING, State.TUNNEL)
         waiting = under_way or self._in_queue or self._wake is not None
-        self._let_go()
+        if self.retrying is not None:
+            waiting = waiting or self.retrying.waiting
+            self.retrying.stop()
+        self.let_go()
         self.hooks.let_go()
         if self.over:
             if not self._finished:
@@ -209,7 +240,7 @@ class Carrier:
             self.facts.details = REPLIES[refusal].details
             self.cut(refusal)
         else:
-            self.run(self.fail(refusal))
+            self.failed(refusal)
 
     # Ends
 
@@ -281,7 +312,9 @@ class Carrier:
     def end(self) -> None:
         """Take no more part: connections and places go back at once, before any hook runs."""
         self.over = True
-        self._let_go()
+        if self.retrying is not None:
+            self.retrying.stop()
+        self.let_go()
         self.wake()
 
     def finish(self) -> None:
@@ -307,7 +340,7 @@ class Carrier:
             self.plane.count_bug()
         self.connection.exchange_done(close=self.close)
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
         """Give back the queue place, or the connection and its place, in whatever state."""
         pool = self._pool
         if pool is not None:

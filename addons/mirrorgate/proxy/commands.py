@@ -15,7 +15,8 @@ from mitmproxy import command, ctx, exceptions, flow, http
 
 from ..admission.cluster import Gauges
 from ..admission.limits import UNLIMITED
-from ..director import limits_of, rules_of
+from ..director import rules_of
+from ..effective import limits_of
 from ..routing.explaining import Explanation, explain
 from .dataplane import Dataplane
 from .flow_pairs import AGAIN, ENDPOINT, LEG, MIRROR, PREFIX

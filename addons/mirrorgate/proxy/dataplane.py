@@ -15,7 +15,8 @@ from mitmproxy import connection, http
 from mitmproxy.proxy import mode_specs
 
 from ..admission.cluster import Gauges
-from ..director import Director, destinations_of, limits_of, rules_of
+from ..director import Director, destinations_of, rules_of
+from ..effective import limits_of
 from ..errors import REPLIES, Refusal
 from ..events import Event, ExchangeDone, Picked
 from ..plans import Plan
@@ -160,6 +161,8 @@ class Dataplane:
         for client in list(self.connections):
             if client.carrier is not None:
                 client.carrier.hooks.let_go()
+                if client.carrier.retrying is not None:
+                    client.carrier.retrying.hurry()
             client.drain()
         if self.connections:
             self._idle = asyncio.Event()

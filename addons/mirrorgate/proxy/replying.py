@@ -45,7 +45,8 @@ def forward(carrier: Carrier, upstream: Upstream, plan: Plan) -> None:
         plan.path,
         b"".join([b"%b: %b\r\n" % field for field in fields]),
     )
-    if not upgrade:
+    if not upgrade and not carrier.mirrored:
+        carrier.mirrored = True
         carrier.mirror = carrier.plane.mirror(carrier, plan, fields, body)
     if upload is not None:
         upstream.write(rendered)

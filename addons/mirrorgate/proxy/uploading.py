@@ -22,12 +22,16 @@ _HIGH_WATER = 256 * 1024
 class Upload:
     """The upload of one exchange."""
 
-    __slots__ = ("_carrier", "_ending", "_stored", "chunked")
+    __slots__ = ("_carrier", "_ending", "_kept", "_room", "_stored", "chunked")
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._ending = False
         self._stored: list[bytes] = []
+        self._kept: list[bytes] = []
+        """What has been sent, for another try."""
+        self._room = 0
+        """Bytes that may still be kept; 0 or less: nothing is kept."""
         self.chunked = carrier.inbound.head.chunked
 
     def changed(self) -> None:
@@ -48,22 +52,46 @@ class Upload:
             self._ending = True
             carrier.run(self._end())
 
+    def keep(self, limit: int) -> None:
+        """Keep what is sent, up to so many bytes, so that it can be sent again."""
+        self._room = limit
+
     def begin(self) -> None:
-        """Start to pass on: the request's head is sent."""
-        self._carrier.connection.unhold("body")
+        """Start to pass on: the request's head is sent. In a further try, what went out before goes first."""
+        carrier = self._carrier
+        carrier.connection.unhold("body")
+        if carrier.upstream is not None:
+            for part in self._kept:
+                carrier.upstream.write(self._framed(part))
+            if carrier.sent_up and self.chunked:
+                carrier.upstream.write(last_chunk(carrier.flow.request.trailers))
         self.changed()
 
     def _send(self, part: bytes) -> None:
         carrier = self._carrier
         if not part or carrier.upstream is None:
             return
-        carrier.upstream.write(b"%x\r\n%b\r\n" % (len(part), part) if self.chunked else part)
+        if self._room > 0:
+            self._keep(part)
+        carrier.upstream.write(self._framed(part))
         if carrier.plane.settings.store_streamed:
             self._stored.append(part)
         if carrier.mirror is not None:
             carrier.mirror.chunk(part)
         if carrier.tape is not None:
             carrier.tape.upload(part)
+
+    def _framed(self, part: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(part), part) if self.chunked else part
+
+    def _keep(self, part: bytes) -> None:
+        self._room -= len(part)
+        if self._room >= 0:
+            self._kept.append(part)
+            return
+        self._kept.clear()
+        if self._carrier.retrying is not None:
+            self._carrier.retrying.abandon()
 
     async def _end(self) -> None:
         carrier, flow = self._carrier, self._carrier.flow
@@ -79,6 +107,8 @@ class Upload:
         if not await carrier.hooks.going_on("request"):
             return
         carrier.sent_up = True
+        if carrier.retrying is not None and carrier.upstream is not None:
+            carrier.retrying.sent()
         if self.chunked and carrier.upstream is not None:
             carrier.upstream.write(last_chunk(flow.request.trailers))
         if carrier.mirror is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 
+from .retrying import RetryPolicy
 from .table import (
     Backend,
     Destination,
@@ -90,6 +91,7 @@ def render_rule(rule: Rule) -> Document:
             path=_rewrite(redirect.path),
         ),
         timeouts=_set(**{field.name: getattr(rule.timeouts, field.name) for field in fields(rule.timeouts)}),
+        retry=_retry(rule.retry),
         traffic=_traffic(rule.traffic),
         shadow=None if rule.shadow is None else rule.shadow.mode,
     )
@@ -143,6 +145,12 @@ def _traffic(traffic: TrafficPolicy) -> Document:
         for field in fields(traffic)
         if getattr(traffic, field.name) != getattr(default, field.name)
     }
+
+
+def _retry(retry: RetryPolicy | None) -> Document | None:
+    if retry is None:
+        return None
+    return _set(**{**asdict(retry), "triggers": [str(one) for one in retry.triggers], "codes": list(retry.codes)})
 
 
 def _changes(changes: HeaderChanges) -> Document:

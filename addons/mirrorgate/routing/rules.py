@@ -15,6 +15,7 @@ from .modifiers import Modifiers, compile_filters, header_changes
 from .notes import Notes
 from .paths import normalize
 from .references import References
+from .retrying import route_retry
 from .table import Backend, HeaderChanges, HeaderMatch, PathKind, PathMatch, Rule, Timeouts
 
 __all__ = ["CompiledRule", "DeclaredMatch", "compile_rules"]
@@ -53,9 +54,8 @@ def _compile_rule(route: HTTPRoute, index: int, references: References, notes: N
         _compile_backend(route, ref, f"{path}.backendRefs[{position}]", references, notes)
         for position, ref in enumerate(declared.backend_refs)
     )
-    for field, value in (("retry", declared.retry), ("sessionPersistence", declared.session_persistence)):
-        if value is not None:
-            notes.warn(f"{path}.{field}", f"{field} is not honoured by this version of Mirrorgate")
+    if declared.session_persistence is not None:
+        notes.warn(f"{path}.sessionPersistence", "sessionPersistence is not honoured by this version of Mirrorgate")
     if not declared.backend_refs and modifiers.redirect is None and index not in notes.invalid:
         notes.warn(path, "the rule has neither backendRefs nor a redirect: its requests are answered 500")
     elif declared.backend_refs and not any(ref.weight for ref in declared.backend_refs):
@@ -74,6 +74,7 @@ def _compile_rule(route: HTTPRoute, index: int, references: References, notes: N
         rewrite=modifiers.rewrite,
         redirect=modifiers.redirect,
         timeouts=Timeouts() if timeouts is None else Timeouts(timeouts.request, timeouts.backend_request),
+        retry=None if declared.retry is None else route_retry(declared.retry),
         broken=_broken(notes.invalid.get(index), backends, modifiers),
     )
     return CompiledRule(rule, matches)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ..resources.certificate import ServerCertificate
 from ..resources.endpoints import Address
 from ..resources.shadow_policy import ShadowPolicySpec
+from .retrying import RetryPolicy
 
 __all__ = [
     "Backend",
@@ -96,6 +97,9 @@ class TrafficPolicy:
     max_pending_requests: int = 1024
     max_parallel_requests: int = 1024
     max_parallel_retries: int = 1024
+    retry_budget: float | None = None
+    """Instead of `max_parallel_retries`: a share, 0 to 1, of what is active and pending."""
+    least_retries: int = 3
     per_endpoint_max_connections: int | None = None
     max_requests_per_connection: int | None = None
     """`None` or 0: unlimited."""
@@ -204,6 +208,7 @@ class Rule:
     rewrite: UrlRewrite | None = None
     redirect: Redirect | None = None
     timeouts: Timeouts = Timeouts()
+    retry: RetryPolicy | None = None
     traffic: TrafficPolicy = TrafficPolicy()
     shadow: ShadowPolicySpec | None = None
     """The ShadowPolicy attached to the route, `None` when there is none."""

@@ -1,7 +1,7 @@
 """What a BackendTrafficPolicy and a ShadowPolicy mean for a rule.
 
 Envoy Gateway, `BackendTrafficPolicy` v1alpha1: what is not declared is left at Envoy Gateway's defaults. The timeouts
-of an HTTPRoute win over the policy's.
+and retries of an HTTPRoute win over the policy's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from ..resources.backend_traffic_policy import BackendTrafficPolicy, unsupported
 from ..resources.reference import LocalPolicyTargetReferenceWithSectionName
 from ..resources.shadow_policy import ShadowPolicy
+from .retrying import policy_retry
 from .table import Rule, Timeouts, TrafficPolicy
 
 __all__ = ["remark", "traffic_refs", "with_policies"]
@@ -33,6 +34,8 @@ def with_policies(rule: Rule, traffic: BackendTrafficPolicy | None, shadow: Shad
     """Return the rule with the policies that apply to it."""
     if traffic is not None:
         rule = replace(rule, traffic=_traffic(traffic), timeouts=_timeouts(rule.timeouts, traffic))
+        if rule.retry is None and traffic.spec.retry is not None:
+            rule = replace(rule, retry=policy_retry(traffic.spec.retry))
     if shadow is not None:
         source = "/".join(shadow.key)
         mirrors = tuple(replace(mirror, policy=shadow.spec, policy_source=source) for mirror in rule.mirrors)
@@ -48,6 +51,10 @@ def _traffic(policy: BackendTrafficPolicy) -> TrafficPolicy:
     breaker = policy.spec.circuit_breaker
     if breaker is None:
         return traffic
+    budget = breaker.retry_budget
+    if budget is not None:
+        least = budget.min_retry_concurrency
+        traffic = replace(traffic, retry_budget=budget.percent.share, least_retries=3 if least is None else least)
     return replace(
         traffic,
         max_connections=breaker.max_connections,

@@ -19,7 +19,12 @@ _OVERFLOWS = {
     Refusal.PENDING_OVERFLOW.value: "envoy_cluster_upstream_rq_pending_overflow",
     Refusal.ACTIVE_OVERFLOW.value: "envoy_cluster_upstream_rq_active_overflow",
 }
-_TIMEOUTS = {Refusal.REQUEST_TIMEOUT.value, Refusal.STREAM_IDLE.value, Refusal.MAX_DURATION.value}
+_TIMEOUTS = {
+    Refusal.REQUEST_TIMEOUT.value,
+    Refusal.PER_TRY_TIMEOUT.value,
+    Refusal.STREAM_IDLE.value,
+    Refusal.MAX_DURATION.value,
+}
 _CONNECT_FAILURES = {Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value}
 _NOT_UPSTREAM = {
     Refusal.NO_ROUTE.value, Refusal.REDIRECT.value, Refusal.INVALID_BACKEND.value, Refusal.NO_ENDPOINTS.value,

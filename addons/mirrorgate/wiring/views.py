@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from ..admission.cluster import Gauges
-from ..director import Director, destinations_of, limits_of, rules_of
+from ..director import Director, destinations_of, rules_of
+from ..effective import limits_of
 from ..events import Event
 from ..picking import profile_of
 from ..proxy.admin_sources import ClusterView

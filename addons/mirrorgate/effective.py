@@ -1,0 +1,49 @@
+"""What a rule declares about time, limits and retries, with every default applied."""
+
+from __future__ import annotations
+
+from .admission.limits import UNLIMITED, Limits
+from .plans import Effective
+from .routing.table import Rule, TrafficPolicy
+
+__all__ = ["ENVOY_REQUEST_TIMEOUT", "limits_of", "timeouts_of"]
+
+ENVOY_REQUEST_TIMEOUT = 15.0
+"""Envoy's route timeout where none is declared. Rules that lead to an InferencePool have none: it would cut streams."""
+
+
+def limits_of(traffic: TrafficPolicy) -> Limits:
+    """Take the circuit breaker's limits out of a policy."""
+    per_endpoint = traffic.per_endpoint_max_connections
+    return Limits(
+        connections=traffic.max_connections,
+        pending=traffic.max_pending_requests,
+        parallel=traffic.max_parallel_requests,
+        per_endpoint_connections=UNLIMITED if per_endpoint is None else per_endpoint,
+        retries=traffic.max_parallel_retries,
+        retry_budget=traffic.retry_budget,
+        least_retries=traffic.least_retries,
+    )
+
+
+def timeouts_of(rule: Rule, *, pool: bool) -> Effective:
+    """Return a rule's timeouts; `pool` tells that the request goes to an InferencePool."""
+    declared, retry = rule.timeouts, rule.retry
+    request, per_try = declared.request, 0.0
+    if retry is not None:
+        per_try = retry.per_try if declared.backend_request is None else declared.backend_request
+    elif request is None:
+        # What is declared for the one try there is wins over what is declared nowhere.
+        request = declared.backend_request
+    if request is None:
+        request = 0.0 if pool else ENVOY_REQUEST_TIMEOUT
+    if retry is None and declared.backend_request:
+        request = min(request or declared.backend_request, declared.backend_request)
+    return Effective(
+        request=request,
+        # A try that may take as long as all of them together has no limit of its own (Envoy's router).
+        per_try=0.0 if request and per_try >= request else per_try,
+        stream_idle=300.0 if declared.stream_idle is None else declared.stream_idle,
+        max_duration=declared.max_stream_duration or 0.0,
+        connect=declared.connect or 10.0,
+    )

@@ -1,0 +1,55 @@
+"""Where a request goes that is sent again: another of its rule's backends, when all endpoints of the first failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from .inference.rewriting import with_model
+from .plans import Plan
+from .routing.splitting import choose_backend, resolve_model
+from .routing.table import Backend
+
+__all__ = ["moved"]
+
+
+def moved(plan: Plan, tried: Collection[str], draw: Callable[[], float]) -> Plan:
+    """Return the plan with the backend to try next, its own while one of its endpoints is left.
+
+    A rule is one cluster to Envoy, whose retries draw among all of its backends anew; here a request stays with the
+    model it was drawn for as long as that may answer.
+    """
+    rule, own = plan.rule, plan.destination
+    if rule is None or own is None or len(rule.backends) < 2 or any(str(one) not in tried for one in own.endpoints):
+        return plan
+    others = tuple(backend for backend in rule.backends if backend.weight and _has_untried(backend, tried))
+    backend = choose_backend(replace(rule, backends=others), draw()) if others else None
+    if backend is None or backend.destination is None:
+        return plan
+    choice = resolve_model(backend.destination, plan.model, draw(), objective=None)
+    if not choice.known:
+        return plan
+    body, target = plan.body, choice.target or plan.model
+    if (
+        body is not None
+        and plan.model is not None
+        and target is not None
+        and target != (plan.target_model or plan.model)
+    ):
+        body = with_model(body, target)
+    changes = (rule.request_headers, backend.request_headers), (rule.response_headers, backend.response_headers)
+    return replace(
+        plan,
+        pool=backend.destination.ref,
+        destination=backend.destination,
+        target_model=choice.target,
+        wanted=replace(plan.wanted, model=choice.target),
+        body=body,
+        request_changes=tuple(change for change in changes[0] if change),
+        response_changes=tuple(change for change in changes[1] if change),
+    )
+
+
+def _has_untried(backend: Backend, tried: Collection[str]) -> bool:
+    destination = backend.destination
+    return destination is not None and any(str(one) not in tried for one in destination.endpoints)

@@ -1,0 +1,95 @@
+"""Where a request that is sent again goes, when its own backend has nothing left to offer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from mirrorgate.director import Director
+from mirrorgate.plans import Plan, Refused
+
+BODY = json.dumps({"model": "base", "messages": [{"role": "user", "content": "hi"}]}).encode()
+
+
+def test_another_endpoint_then_another_backend_then_any(
+    directing: Callable[..., Director], planned: Callable[..., Plan], manifests: Any
+) -> None:
+    """Its own endpoints first, then another backend with its own changes to headers, and in the end any."""
+    change = "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x, value: y}]}}]"
+    one, two = manifests.to_server("one", ", weight: 1000000"), manifests.to_server("two", f", {change}")
+    director = directing(
+        manifests.route(f"[{{backendRefs: [{one}, {two}]}}]"),
+        manifests.server("one", 1, 2),
+        manifests.server("two", 3),
+        manifests.policy("BackendTrafficPolicy", "retry: {}"),
+    )
+    plan = planned(director)
+    assert plan.retry is not None
+    tried: set[str] = set()
+    endpoints: list[str] = []
+    for _ in range(4):
+        endpoints.append(str(plan.address))
+        tried.add(endpoints[-1])
+        again = director.again(plan, frozenset(tried))
+        assert isinstance(again, Plan)
+        plan = again
+    assert set(endpoints[:2]) == {"127.0.0.1:1", "127.0.0.1:2"}
+    assert endpoints[2:] == ["127.0.0.1:3", "127.0.0.1:3"]
+    assert plan.pool == "Backend default/two"
+    assert [change.set for change in plan.request_changes] == [(("x", "y"),)]
+
+
+def test_a_backend_of_weight_0_gets_no_retry(
+    directing: Callable[..., Director], planned: Callable[..., Plan], manifests: Any
+) -> None:
+    """It was declared to get nothing; nor does one that does not exist."""
+    refs = f"{manifests.to_server('one')}, {manifests.to_server('two', ', weight: 0')}"
+    director = directing(
+        manifests.route(f"[{{backendRefs: [{refs}]}}]"), manifests.server("one", 1), manifests.server("two", 2)
+    )
+    again = director.again(planned(director), frozenset({"127.0.0.1:1"}))
+    assert isinstance(again, Plan)
+    assert str(again.address) == "127.0.0.1:1"
+
+
+def test_a_pool_names_its_own_model(
+    directing: Callable[..., Director], planned: Callable[..., Plan], manifests: Any
+) -> None:
+    """The body that goes to another pool asks for that pool's model."""
+    model = """
+apiVersion: inference.networking.x-k8s.io/v1alpha2
+kind: InferenceModel
+metadata: {name: %s}
+spec: {modelName: base, poolRef: {name: %s}, targetModels: [{name: %s-tuned, weight: 1}]}
+"""
+    refs = ", ".join(
+        manifests.to_pool(name)[:-1] + f", weight: {weight}}}" for name, weight in (("a", 10**6), ("b", 1))
+    )
+    director = directing(
+        manifests.route(f"[{{backendRefs: [{refs}]}}]"),
+        manifests.pool("a", 1),
+        manifests.pool("b", 2),
+        model % ("a", "a", "a"),
+        model % ("b", "b", "b"),
+    )
+    plan = planned(director, "/v1/chat/completions", BODY, headers={"content-type": "application/json"})
+    assert (plan.target_model, json.loads(plan.body or b"")["model"]) == ("a-tuned", "a-tuned")
+    again = director.again(plan, frozenset({"127.0.0.1:1"}))
+    assert isinstance(again, Plan)
+    assert (again.target_model, json.loads(again.body or b"")["model"]) == ("b-tuned", "b-tuned")
+    assert (again.model, str(again.address)) == ("base", "127.0.0.1:2")
+    assert again.request_id == plan.request_id
+
+
+def test_endpoints_that_are_gone(
+    directing: Callable[..., Director], planned: Callable[..., Plan], manifests: Any
+) -> None:
+    """The plan's own snapshot holds, so that a reload between two tries changes nothing."""
+    texts = (manifests.route(f"[{{backendRefs: [{manifests.to_server('one')}]}}]"),)
+    director = directing(*texts, manifests.server("one", 1))
+    plan = planned(director)
+    director.adopt(manifests.snapshot(*texts, manifests.server("one", 2)))
+    again = director.again(plan, frozenset({"127.0.0.1:1"}))
+    assert not isinstance(again, Refused)
+    assert str(again.address) == "127.0.0.1:1"
