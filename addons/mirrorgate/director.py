@@ -21,8 +21,8 @@ from .inference.pool_headers import PoolHeaders, pool_headers
 from .inference.requests import BadRequest, InferenceRequest, NotInference, parse_request
 from .inference.rewriting import with_model
 from .inference.streaming_usage import usage_of
-from .picking import Picking, pick_request, refusal_of
-from .plans import Directed, Effective, MirrorPlan, Plan, Refused, RequestFacts
+from .picking import Picking, dropped, pick_request, refusal_of
+from .plans import Directed, Effective, Held, MirrorPlan, Plan, Refused, RequestFacts
 from .replanning import moved
 from .resources.endpoints import Address
 from .routing.filters import redirect_location, rewrite_path
@@ -84,6 +84,8 @@ class Director:
         self.snapshot = snapshot
         self.picking = Picking(loads, clock, rng)
         self.in_flight = self.picking.in_flight
+        self.must_wait: Callable[[Destination], bool] | None = None
+        """Whether requests for a pool wait instead of being refused or sent on; `None`: none ever does."""
         self.last_picks: dict[str, deque[LastPick]] = {}
         self._clock = clock
         self._rng = rng
@@ -148,14 +150,17 @@ class Director:
 
     # Plan
 
-    def plan(self, directed: Directed, facts: RequestFacts, body: bytes | None) -> Plan | Refused:
-        """Decide how a routed request is sent on; `body` is `None` when it is streamed."""
+    def plan(
+        self, directed: Directed, facts: RequestFacts, body: bytes | None, held: Held | None = None
+    ) -> Plan | Refused:
+        """Decide how a routed request is sent on; `body` is `None` when it is streamed, `held` what was drawn for it
+        before it had to wait."""
         if directed.direct is not None:
             return self._plan_direct(directed, directed.direct, facts, body)
         match = directed.match
         assert match is not None
         rule = match.rule
-        backend = choose_backend(rule, self._rng.random())
+        backend = choose_backend(rule, self._rng.random()) if held is None else held.backend
         if backend is None or backend.destination is None:
             return Refused(Refusal.INVALID_BACKEND)
         destination = backend.destination
@@ -169,10 +174,16 @@ class Director:
             request = None
         model = request.model if request is not None else None
         asked = pool_headers(facts.fields) if pool else PoolHeaders()
-        choice = resolve_model(destination, model, self._rng.random(), asked.target, asked.objective)
+        if held is None:
+            choice = resolve_model(destination, model, self._rng.random(), asked.target, asked.objective)
+        else:
+            choice = held.choice
         if not choice.known:
             message = f"The model `{model}` does not exist."
             return Refused(Refusal.UNKNOWN_MODEL, message, param="model", code="model_not_found", model=model)
+        if pool and held is None and body is not None and self.must_wait is not None and self.must_wait(destination):
+            held = Held(backend, destination, choice, asked.fairness, model)
+            return dropped("rejected-saturated", model, held)
         if body is not None and model is not None and choice.target is not None and choice.target != model:
             body = with_model(body, choice.target)
         wanted = pick_request(request, choice)

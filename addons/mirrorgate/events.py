@@ -17,6 +17,7 @@ __all__ = [
     "ConfigRefused",
     "Event",
     "ExchangeDone",
+    "FlowControlled",
     "MirrorDropReason",
     "MirrorDropped",
     "MirrorSent",
@@ -96,6 +97,17 @@ class Picked:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowControlled:
+    """A request has waited for a saturated pool, or found the queue full."""
+
+    pool: str
+    priority: int
+    outcome: str
+    """`dispatched`, `rejected_capacity`, `expired`, `client_left` or `drained`."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class BreakerChanged:
     """A limit was reached (`open`) or has room again."""
 
@@ -161,6 +173,7 @@ class ConfigRefused:
 Event = (
     ExchangeDone
     | Picked
+    | FlowControlled
     | BreakerChanged
     | MirrorSent
     | MirrorDropped

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable, Mapping
 
 from .errors import Refusal
 from .inference.requests import InferenceRequest
-from .plans import Refused
+from .plans import Held, Refused
 from .routing.splitting import ModelChoice
 from .routing.table import Destination, DestinationKind, TrafficPolicy
 from .scheduling.endpoints import EndpointHealth
 from .scheduling.in_flight import InFlight
 from .scheduling.picks import NoEndpoint, NoEndpointReason, Pick, PickRequest, PickState
 from .scheduling.profiles import BALANCERS, PROFILES, Profile, pick
+from .scheduling.saturation import room, saturated
 
-__all__ = ["Picking", "pick_request", "profile_of", "refusal_of"]
+__all__ = ["Picking", "dropped", "pick_request", "profile_of", "refusal_of"]
 
 _DROPPED = b"x-llm-d-request-dropped-reason"
 """Why an endpoint picker has dropped a request (llm-d's name; the Inference Extension has none)."""
@@ -55,13 +56,31 @@ class Picking:
     ) -> tuple[Pick | NoEndpoint, PickState, float]:
         """Pick an endpoint; also returns the memory to tell when it is sent, and the seconds that it took."""
         begun = self._clock()
+        state = self._state(destination)
+        views = state.views(destination.endpoints, self._loads(), self.in_flight)
+        picked = pick(profile_of(destination, traffic), views, asked, state, self._rng)
+        return picked, state, self._clock() - begun
+
+    def saturated(self, destination: Destination) -> bool:
+        """Tell whether no endpoint has room."""
+        return saturated(self._state(destination).views(destination.endpoints, self._loads(), self.in_flight))
+
+    def room(self, destination: Destination) -> int:
+        """Tell how many more requests the endpoints could take; -1 where nothing is known of them."""
+        return room(self._state(destination).views(destination.endpoints, self._loads(), self.in_flight))
+
+    def _state(self, destination: Destination) -> PickState:
         ref = destination.ref
         state = self._states.get(ref)
         if state is None:
             state = self._states[ref] = PickState()
-        views = state.views(destination.endpoints, self._loads(), self.in_flight)
-        picked = pick(profile_of(destination, traffic), views, asked, state, self._rng)
-        return picked, state, self._clock() - begun
+        return state
+
+
+def dropped(reason: str, model: str | None, held: Held | None = None) -> Refused:
+    """Shed a request, in the words of llm-d's endpoint picker."""
+    headers = ((_DROPPED, reason.encode()), _RETRY_AFTER)
+    return Refused(Refusal.SATURATED, code="system_saturated", headers=headers, model=model, held=held)
 
 
 def pick_request(request: InferenceRequest | None, choice: ModelChoice) -> PickRequest:
@@ -83,7 +102,6 @@ def profile_of(destination: Destination, traffic: TrafficPolicy) -> Profile:
 def refusal_of(found: NoEndpoint, destination: Destination, model: str | None) -> Refused:
     """Say how a pick without an endpoint is answered; only endpoint pickers, hence pools, tell their reason."""
     if found.reason is NoEndpointReason.SATURATED:
-        headers = ((_DROPPED, b"rejected-saturated"), _RETRY_AFTER)
-        return Refused(Refusal.SATURATED, code="system_saturated", headers=headers, model=model)
+        return dropped("rejected-saturated", model)
     pool = destination.kind is DestinationKind.INFERENCE_POOL
     return Refused(Refusal.NO_ENDPOINTS, headers=((_DROPPED, b"rejected-no-endpoints"),) if pool else (), model=model)

@@ -9,10 +9,11 @@ from .errors import Refusal
 from .inference.requests import InferenceRequest
 from .resources.endpoints import Address
 from .routing.retrying import RetryPolicy
-from .routing.table import Destination, HeaderChanges, Match, Mirror, Rule
+from .routing.splitting import ModelChoice
+from .routing.table import Backend, Destination, HeaderChanges, Match, Mirror, Rule
 from .scheduling.picks import Pick, PickRequest, PickState
 
-__all__ = ["Directed", "Effective", "MirrorPlan", "Plan", "Refused", "RequestFacts"]
+__all__ = ["Directed", "Effective", "Held", "MirrorPlan", "Plan", "Refused", "RequestFacts"]
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -43,6 +44,17 @@ class RequestFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What has been drawn for a request that may wait until its pool has room."""
+
+    backend: Backend
+    destination: Destination
+    choice: ModelChoice
+    fairness: str
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """The gateway answers by itself."""
 
@@ -56,6 +68,8 @@ class Refused:
     code: str | None = None
     """`error.param` and `error.code` of an OpenAI-shaped error."""
     model: str | None = None
+    held: Held | None = None
+    """Of a request that is refused unless it waits for its turn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,11 @@ The model servers report what a test says; the gateway scrapes it. A pool's load
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,3 +150,38 @@ async def test_what_was_shed_is_counted(rig: Rig) -> None:
     assert await admin.metric("inference_objective_request_error_total", model_name="plain", error_code=code) >= 1
     cluster = await admin.cluster(rule_cluster("old"))
     assert [endpoint["in_flight"] for endpoint in cluster["endpoints"]] == [0, 0]
+
+
+async def test_requests_wait_for_their_turn(tmp_path: Path) -> None:
+    """With a queue, what comes while the pool is saturated waits, is shown, and goes on by priority."""
+    port = free_port()
+    async with FakeModelServer(Behaviour(models=("base",), answer="hello", reported_waiting=9)) as server:
+        objective = in_pool("InferenceObjective", "first", "new", priority=7)
+        pool = [*inference_pool("new", server.port), objective, http_route("new", reference("new", "InferencePool"))]
+        write_manifests(tmp_path / "gateway.yaml", [*gateway(port), *pool])
+        options = {"gateway_scrape_interval": "50", "gateway_queue_requests": "2"}
+        async with running_gateway(tmp_path / "gateway.yaml", port, options=options) as running:
+            rig = Rig(running, {"new": [server]})
+            await rig.waiting("new", 9)
+            asked = [asyncio.create_task(rig.ask("new", "base", x_llm_d_inference_fairness_id=name)) for name in "ab"]
+            size = "inference_extension_flow_control_queue_size"
+            labels = {"priority": "0", "inference_pool": "InferencePool default/new"}
+
+            async def both_wait() -> bool:
+                return [await running.admin.metric(size, fairness_id=name, **labels) for name in "ab"] == [1, 1]
+
+            await running.admin.until(both_wait, "two requests do not come to wait")
+            assert shed(await rig.ask("new", "base"))
+            asked.append(asyncio.create_task(rig.ask("new", "base", x_gateway_inference_objective="first")))
+
+            async def third_waits() -> bool:
+                return await running.admin.metric(size, priority="7") == 1
+
+            await running.admin.until(third_waits, "a third request, of another priority, does not come to wait")
+            assert not server.requests
+            await server.configure(reported_waiting=0)
+            assert [(await answer).status for answer in asked] == [200] * 3
+            name = "inference_extension_flow_control_request_queue_duration_seconds_count"
+            assert await running.admin.metric(name, outcome="dispatched") == 3
+            assert await running.admin.metric(name, outcome="rejected_capacity") == 1
+            assert await running.admin.metric(size) == 0

@@ -105,7 +105,7 @@ def test_declared_model() -> None:
     """A declared model brings its target, criticality and source."""
     declared = PoolModel("food", (ModelTarget("food-v2", 100),), "Critical", "InferenceModel default/food")
     choice = resolve_model(pool(declared, closed=True), "food", 0.9)
-    assert (choice.target, choice.criticality, choice.priority, choice.known) == ("food-v2", "Critical", 0, True)
+    assert (choice.target, choice.criticality, choice.priority, choice.known) == ("food-v2", "Critical", 1, True)
     assert choice.source == "InferenceModel default/food"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.scheduling.endpoints import EndpointView, Load
 from mirrorgate.scheduling.picks import PickRequest
-from mirrorgate.scheduling.saturation import has_room, saturated, shed_when_saturated
+from mirrorgate.scheduling.saturation import has_room, room, saturated, shed_when_saturated
 
 FULL, FREE = Load(waiting=6), Load(waiting=5, kv_usage=0.8)
 
@@ -56,3 +56,12 @@ def test_only_negative_priorities_are_shed(loads: list[Load | None], priority: i
     candidates = views(*loads)
     left = shed_when_saturated(candidates, PickRequest(priority=priority), random.Random(1))
     assert list(left) == ([] if priority < 0 and saturated(candidates) else candidates)
+
+
+@pytest.mark.parametrize(
+    ("loads", "free"),
+    [((), -1), ((None,), -1), ((FULL,), 0), ((FREE, FULL), 1), ((Load(), Load(waiting=4)), 8), ((None, FULL), 0)],
+)
+def test_room_for_more(loads: Sequence[Load | None], free: int) -> None:
+    """Up to the threshold and one over it at each endpoint with room; nobody waits for what is not known."""
+    assert room(views(*loads)) == free

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mirrorgate.admission.cluster import Counters, Gauges
+from mirrorgate.admission.flow_queue import FlowQueue, QueueLimits
 from mirrorgate.admission.limits import Limits
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.scheduling.endpoints import EndpointView, Load
 from mirrorgate.telemetry.samples import Sample, gather
-from mirrorgate.telemetry.state_samples import cluster_samples, endpoint_inflight_samples, pool_samples
+from mirrorgate.telemetry.state_samples import cluster_samples, endpoint_inflight_samples, flow_samples, pool_samples
 
 
 def _cells(samples: Iterable[Sample]) -> dict[str, dict[tuple[str, ...], float]]:
@@ -66,3 +67,14 @@ def test_in_flight_by_leg() -> None:
     """One sample an endpoint."""
     cells = _cells(endpoint_inflight_samples("candidate", [("a:1", 3)]))
     assert cells == {"mirrorgate_endpoint_inflight": {("candidate", "a:1"): 3.0}}
+
+
+def test_fairness_ids_are_bounded() -> None:
+    """Clients choose them; those beyond a hundred are one, and no request is left out."""
+    queue: FlowQueue[int] = FlowQueue()
+    for number in range(150):
+        assert queue.join(number, QueueLimits(1_000), fairness=f"f{number}", size=2, now=0.0)
+    samples = list(flow_samples("p", queue))
+    sizes = {s.labels["fairness_id"]: s.value for s in samples if s.name.endswith("queue_size")}
+    assert (len(sizes), sizes["f0"], sizes["other"], sum(sizes.values())) == (101, 1, 50, 150)
+    assert [s.value for s in samples if s.name.endswith("queue_bytes")] == [300]

@@ -10,6 +10,7 @@ from mirrorgate.events import (
     BreakerChanged,
     ConfigApplied,
     ConfigRefused,
+    FlowControlled,
     MirrorDropped,
     MirrorDropReason,
     MirrorSent,
@@ -144,3 +145,11 @@ def test_what_is_declared_shows_before_its_first_event(metrics: Metrics, value: 
     metrics.handle(MirrorSent("x", MIRROR, "127.0.0.1:9"))
     metrics.introduce_mirror(MIRROR)
     assert value("mirrorgate_shadow_sent_total", cluster=MIRROR) == 1
+
+
+def test_a_wait_for_a_saturated_pool_is_told_by_its_end(metrics: Metrics, value: Value) -> None:
+    """Under the Inference Extension's name."""
+    metrics.handle(FlowControlled("InferencePool default/p", -1, "expired", 60.0))
+    name = "inference_extension_flow_control_request_queue_duration_seconds"
+    labels = {"priority": "-1", "outcome": "expired", "inference_pool": "InferencePool default/p"}
+    assert value(f"{name}_sum", **labels) == 60.0

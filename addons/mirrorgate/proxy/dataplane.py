@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
@@ -15,6 +15,7 @@ from mitmproxy import connection, http
 from mitmproxy.proxy import mode_specs
 
 from ..admission.cluster import Gauges
+from ..admission.flow_queue import QueueLimits
 from ..director import Director, destinations_of, rules_of
 from ..effective import limits_of
 from ..errors import REPLIES, Refusal
@@ -24,6 +25,7 @@ from ..snapshot import Snapshot
 from .capturing import Capture
 from .carrying import Carrier
 from .client import ClientConnection, Inbound
+from .flow_control import FlowControl
 from .mirroring import MirrorHandle, Mirroring
 from .mitm import GatewayMode, Hooks
 from .tls_contexts import TlsContexts
@@ -61,6 +63,8 @@ class Settings:
     upstream_idle_timeout: float = 3600.0
     store_streamed: bool = False
     """Whether streamed bodies are kept on the flow too (mitmproxy's `store_streamed_bodies`)."""
+    queue: QueueLimits = field(default_factory=QueueLimits)
+    """Of requests that wait for a saturated InferencePool; by default none does."""
     drain_timeout: float = 30.0
     """How long running exchanges may take to end when the gateway stops."""
 
@@ -83,6 +87,8 @@ class Dataplane:
         self.hooks = hooks
         self.settings = settings
         self.mirroring: Mirroring | None = None
+        self.flow_control = FlowControl(self)
+        director.must_wait = self.flow_control.must_wait
         self.capture: Capture | None = None
         self.draining = False
         self.leaving = False
@@ -158,6 +164,7 @@ class Dataplane:
     async def drain(self, timeout: float | None = None) -> bool:
         """Let running exchanges end and close idle connections. Whether all ended in time."""
         self.draining = self.leaving = True
+        self.flow_control.flush()
         for client in list(self.connections):
             if client.carrier is not None:
                 client.carrier.hooks.let_go()
@@ -175,6 +182,7 @@ class Dataplane:
 
     def close(self) -> None:
         """Hang up on everything."""
+        self.flow_control.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
         for client in list(self.connections):

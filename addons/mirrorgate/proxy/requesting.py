@@ -9,7 +9,7 @@ from mitmproxy import http
 
 from ..errors import Refusal
 from ..exchange import State
-from ..plans import Directed, Effective, Refused, RequestFacts
+from ..plans import Directed, Effective, Plan, Refused, RequestFacts
 from . import replying
 from .uploading import Upload
 
@@ -215,7 +215,12 @@ def _take_body(carrier: Carrier) -> None:
 
 async def _plan_and_admit(carrier: Carrier, directed: Directed, body: bytes | None) -> None:
     plane, facts = carrier.plane, carrier.facts
-    planned = plane.director.plan(directed, _facts_of(carrier), body)
+    request = _facts_of(carrier)
+    planned: Plan | Refused | None = plane.director.plan(directed, request, body)
+    if isinstance(planned, Refused) and planned.held is not None and body is not None:
+        planned = await plane.flow_control.turn(carrier, planned.held, directed, request, body)
+    if planned is None:
+        return
     if isinstance(planned, Refused):
         facts.model = planned.model or ""
         await replying.refuse(carrier, planned)

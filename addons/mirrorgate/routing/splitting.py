@@ -8,12 +8,16 @@ Draws come in as numbers in [0, 1), so that the same draw always decides the sam
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .table import Backend, Destination, Mirror, ModelTarget, PoolModel, Rule
 
 __all__ = ["ModelChoice", "choose_backend", "mirrors_of", "resolve_model", "sampling_draw"]
+
+
+_PRIORITIES: Mapping[str | None, int] = {"Critical": 1, "Sheddable": -1}
+"""What a criticality is as a priority; `Standard` and none declared are 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class ModelChoice:
     criticality: str | None = None
     """`Critical`, `Standard`, `Sheddable`, or `None` when none is declared."""
     priority: int = 0
-    """Of the InferenceObjective that the request names, else -1 for `Sheddable` and 0; negative may be shed."""
+    """Of the InferenceObjective that the request names, else by criticality; negative may be shed."""
     critical: bool = False
     """Whether it is never shed in the era of criticalities: `Critical`, or an objective without negative priority."""
     known: bool = True
@@ -69,7 +73,7 @@ def resolve_model(
     return ModelChoice(
         target,
         criticality,
-        priority=named if named is not None else -1 if criticality == "Sheddable" else 0,
+        priority=named if named is not None else _PRIORITIES.get(criticality, 0),
         critical=criticality == "Critical" if named is None else named >= 0,
         known=model is None or declared is not None or not destination.closed_models,
         source=source,

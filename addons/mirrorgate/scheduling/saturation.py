@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from .endpoints import EndpointView, Load
 from .picks import PickRequest
 
-__all__ = ["KV_CACHE_THRESHOLD", "QUEUE_THRESHOLD", "has_room", "saturated", "shed_when_saturated"]
+__all__ = ["KV_CACHE_THRESHOLD", "QUEUE_THRESHOLD", "has_room", "room", "saturated", "shed_when_saturated"]
 
 QUEUE_THRESHOLD = 5
 """Waiting requests up to which an endpoint has room (`SD_QUEUE_DEPTH_THRESHOLD`, v0.3 `QUEUE_THRESHOLD_CRITICAL`)."""
@@ -48,3 +48,16 @@ def shed_when_saturated(
 ) -> Sequence[EndpointView]:
     """Keep all candidates, or none for a request of negative priority when they are saturated."""
     return () if request.priority < 0 and saturated(candidates) else candidates
+
+
+def room(candidates: Sequence[EndpointView]) -> int:
+    """Tell how many more requests the servers could take before their queues are over the threshold, by their own
+    numbers; as many as wait (-1) when none reports a load, or there is none to wait for."""
+    known, free = False, 0
+    for view in candidates:
+        load = view.load
+        if load is not None:
+            known = True
+            if has_room(load):
+                free += QUEUE_THRESHOLD + 1 - load.waiting
+    return free if known else -1

@@ -257,6 +257,12 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("inference_pool_per_pod_queue_size", "name model_server_pod", "Waiting queue of one endpoint."),
         _gauge("inference_pool_ready_pods", "name", "Endpoints of a pool that are ready."),
         _histogram("inference_extension_scheduler_e2e_duration_seconds", "", MICRO, "What a pick cost."),
+        _gauge("inference_extension_flow_control_queue_size", "fairness_id priority inference_pool",
+               "Requests that wait for a saturated pool; over 100 fairness ids the rest is `other`."),
+        _gauge("inference_extension_flow_control_queue_bytes", "priority inference_pool",
+               "Bytes of their bodies."),
+        _histogram("inference_extension_flow_control_request_queue_duration_seconds", "priority outcome inference_pool",
+                   LATENCY, "How long they waited, by what became of them."),
     ),
     Group.ENVOY: (
         _envoy("envoy_cluster_upstream_rq_total", "envoy_cluster_name", "Requests that went upstream."),

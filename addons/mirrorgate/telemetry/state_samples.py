@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from ..admission.cluster import Counters, Gauges
+from ..admission.flow_queue import FlowQueue
 from ..scheduling.endpoints import EndpointView
 from .samples import Sample
 
-__all__ = ["cluster_samples", "endpoint_inflight_samples", "pool_samples"]
+__all__ = ["cluster_samples", "endpoint_inflight_samples", "flow_samples", "pool_samples"]
+
+_FAIRNESS_IDS = 100
+"""Clients choose them, so that their number as labels is bounded."""
 
 
 def cluster_samples(cluster: str, gauges: Gauges, counters: Counters) -> Iterator[Sample]:
@@ -73,3 +78,16 @@ def endpoint_inflight_samples(leg: str, counts: Iterable[tuple[str, int]]) -> It
     """Yield what this gateway has under way at each endpoint, as (endpoint, count), on one leg."""
     for endpoint, count in counts:
         yield Sample("mirrorgate_endpoint_inflight", count, {"leg": leg, "endpoint": endpoint})
+
+
+def flow_samples[W: Hashable](pool: str, queue: FlowQueue[W]) -> Iterator[Sample]:
+    """Yield what waits for a saturated pool."""
+    sizes: Counter[tuple[int, str]] = Counter()
+    for number, (priority, fairness, requests) in enumerate(queue.sizes()):
+        sizes[priority, fairness if number < _FAIRNESS_IDS else "other"] += requests
+    for (priority, fairness), requests in sizes.items():
+        labels = {"fairness_id": fairness, "priority": str(priority), "inference_pool": pool}
+        yield Sample("inference_extension_flow_control_queue_size", requests, labels)
+    for priority, size in queue.bytes():
+        labels = {"priority": str(priority), "inference_pool": pool}
+        yield Sample("inference_extension_flow_control_queue_bytes", size, labels)

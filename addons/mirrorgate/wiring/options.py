@@ -10,6 +10,7 @@ from typing import Any
 from mitmproxy import addonmanager, optmanager
 from mitmproxy.utils import human
 
+from ..admission.flow_queue import QueueLimits
 from ..proxy.dataplane import Settings
 
 __all__ = ["OPTIONS", "Option", "add_options", "quickstart", "settings_of"]
@@ -104,6 +105,15 @@ OPTIONS = (
         "Milliseconds between two scrapes of a model server's /metrics. 0: none, pools are picked by in-flight alone.",
     ),
     Option(
+        "gateway_queue_requests",
+        int,
+        0,
+        "Requests that wait for a saturated InferencePool, for each priority, instead of being refused or sent on. "
+        "0: none wait. The Inference Extension's flow control has 5000.",
+    ),
+    Option("gateway_queue_bytes", int, 256 * MIB, "Bytes of their bodies, for each priority of a pool."),
+    Option("gateway_queue_timeout", int, 60, "Seconds that they wait. Then 429."),
+    Option(
         "shadow_journal",
         str,
         "",
@@ -150,10 +160,17 @@ def settings_of(options: optmanager.OptManager) -> Settings:
     defaults = Settings()
     stream = options.stream_large_bodies
     limit = options.body_size_limit
-    for name in ("gateway_max_header_bytes", "gateway_header_timeout", "gateway_idle_timeout"):
+    for name in ("gateway_max_header_bytes", "gateway_header_timeout", "gateway_idle_timeout", "gateway_queue_timeout"):
         if getattr(options, name) <= 0:
             raise ValueError(f"{name} must be more than 0")
-    for name in ("view_flows", "view_bytes", "shadow_flows", "shadow_flows_bytes"):
+    for name in (
+        "gateway_queue_requests",
+        "gateway_queue_bytes",
+        "view_flows",
+        "view_bytes",
+        "shadow_flows",
+        "shadow_flows_bytes",
+    ):
         if getattr(options, name) < 0:
             raise ValueError(f"{name} must not be less than 0")
     if not -65535 <= options.gateway_port_offset <= 65535:
@@ -165,6 +182,9 @@ def settings_of(options: optmanager.OptManager) -> Settings:
         head_timeout=float(options.gateway_header_timeout),
         idle_timeout=float(options.gateway_idle_timeout),
         store_streamed=options.store_streamed_bodies,
+        queue=QueueLimits(
+            options.gateway_queue_requests, options.gateway_queue_bytes, float(options.gateway_queue_timeout)
+        ),
         drain_timeout=float(options.gateway_drain_timeout),
     )
 

@@ -23,7 +23,7 @@ from ..routing.table import Destination, Rule
 from ..scheduling.endpoints import EndpointHealth, EndpointView, endpoint_views
 from ..shadow.channel import ShadowChannel
 from ..telemetry.samples import Sample
-from ..telemetry.state_samples import cluster_samples, endpoint_inflight_samples, pool_samples
+from ..telemetry.state_samples import cluster_samples, endpoint_inflight_samples, flow_samples, pool_samples
 
 __all__ = ["Exchanges", "Views"]
 
@@ -99,6 +99,8 @@ class Views:
                 if destination.ref not in seen:
                     seen.add(destination.ref)
                     yield from pool_samples(destination.ref, self._endpoints(destination), now)
+        for ref, queue in self._plane.flow_control.queues():
+            yield from flow_samples(ref, queue)
         yield from endpoint_inflight_samples("all", self._director.in_flight.counts().items())
         stats = self._channel.stats()
         yield Sample("mirrorgate_shadow_queue_bytes", stats.queued + stats.reserved)
