@@ -81,7 +81,7 @@ def test_every_history_picks_alike(seed: int, number: int, kinds: str) -> None:
     history(seed, number, 25, kinds, alike)
 
 
-@pytest.mark.parametrize("kinds", ["l", "lcak"])
+@pytest.mark.parametrize("kinds", ["l", "lcaku"])
 def test_a_large_pool_picks_alike(kinds: str) -> None:
     """A thousand endpoints and a seeded set of requests; each is picked by standings, not by chance the plain way."""
     assert history(7, 1000, 40, kinds, alike) > 30

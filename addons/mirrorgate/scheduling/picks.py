@@ -71,6 +71,8 @@ class PickState:
             board = self._board = Board(addresses)
             self._standings = None
         changed = board.refresh(health, in_flight)
+        if board.unhealthy == len(board.views):
+            self._standings = None  # there is nobody to be measured
         if self._standings is not None:
             standings = self._standings[1]
             if changed is None:
@@ -79,10 +81,11 @@ class PickState:
                 standings.mend(board.views, changed)
         return board.shown()
 
-    def standings(self, weights: Weights, candidates: Sequence[EndpointView]) -> Standings | None:
-        """Return the candidates' standings where they are the views that were given last, all of them healthy."""
+    def standings(self, weights: Weights, candidates: Sequence[EndpointView], left: int) -> Standings | None:
+        """Return the candidates' standings where they are the views that were given last, and the healthy ones of
+        them are left, by their number."""
         board = self._board
-        if board is None or candidates is not board.views or board.unhealthy:
+        if board is None or candidates is not board.views or len(candidates) - board.unhealthy != left:
             return None
         if self._standings is None or self._standings[0] is not weights:
             self._standings = (weights, Standings(weights, candidates))

@@ -114,18 +114,21 @@ def pick(
         chain = state.prefixes.chain(request.model, request.prompt, request.cache_salt, block_size)
         matched = state.prefixes.match(chain)
     scoring = Scoring(request, len(chain), matched)
-    standings = None if profile.weights is None else state.standings(profile.weights, left)
+    standings = None
+    if profile.weights is not None and not request.avoid:
+        standings = state.standings(profile.weights, candidates, len(left))
     totals: Sequence[float] = ()
     columns: Sequence[Column] = ()
     rate = None
     if standings is not None:
         best, ties = standings.best(request.model, state.matched_rows(matched), len(chain))
         row, note = pickers.draw_best(ties, best, rng)
+        view = candidates[row]
         rate = partial(_rate, profile.scorers, left, scoring)
     else:
         totals, columns = _rate(profile.scorers, left, scoring)
         row, note = profile.picker(left, totals, state, rng)
-    view = left[row]
+        view = left[row]
     return Pick(
         view=view,
         profile=profile.name,

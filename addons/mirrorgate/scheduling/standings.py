@@ -8,6 +8,7 @@ the same order. A pick is explained by the scorers themselves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 from .adapters import affinity
@@ -18,12 +19,17 @@ __all__ = ["Standings", "Weights"]
 Weights = tuple[float, float, float, float]
 """Of queue, KV cache, prefix cache and LoRA affinity."""
 
+_OUT = -1
+"""Instead of the depth of a queue that takes no part."""
+_BELOW = -math.inf
+
 _MODELS = 16
 """Models whose adapters are rated in advance; over it the oldest makes room."""
 
 
 class Standings:
-    """Every endpoint's total without the prompt's part, for any model. Rows are those of the views it was made of."""
+    """Every healthy endpoint's total without the prompt's part, for any model. Rows are those of the views it was made
+    of; one that is not healthy takes no part in any measure, and its total is below all others."""
 
     def __init__(self, weights: Weights, views: Sequence[EndpointView]) -> None:
         self._queue, self._cache, self._prefix, self._lora = weights
@@ -31,15 +37,19 @@ class Standings:
 
     def renew(self, views: Sequence[EndpointView]) -> None:
         """Read all views."""
-        self._loads: list[Load | None] = [view.load for view in views]
+        self._healthy = [view.healthy for view in views]
+        self._taking_part = sum(self._healthy)
+        self._loads: list[Load | None] = [view.load if view.healthy else None for view in views]
         self._loaded = sum(load is not None for load in self._loads)
         self._adapters = sum(load is not None and load.max_lora > 0 for load in self._loads)
         self._depths: list[int | None] = [self._depth(view) for view in views]
         self._counts: dict[int, int] = {}
         for depth in self._depths:
-            if depth is not None:
+            if depth is not None and depth != _OUT:
                 self._counts[depth] = self._counts.get(depth, 0) + 1
-        self._free: list[float | None] = [_free(load) for load in self._loads]
+        self._free: list[float | None] = [
+            _free(load) if healthy else _BELOW for load, healthy in zip(self._loads, self._healthy, strict=True)
+        ]
         self._by_model: dict[str, tuple[list[float], list[float]]] = {}
         self._measure_caches()
         self._rate()
@@ -48,6 +58,10 @@ class Standings:
         """Read the views of these rows, which have changed."""
         if not rows:
             return
+        if any(views[row].healthy is not self._healthy[row] for row in rows):
+            self.renew(views)
+            return
+        rows = [row for row in rows if self._healthy[row]]
         loads = self._loads
         scraped: list[int] = []
         loaded = self._loaded
@@ -114,6 +128,8 @@ class Standings:
         return found
 
     def _depth(self, view: EndpointView) -> int | None:
+        if not view.healthy:
+            return _OUT
         load = view.load
         if load is None:
             return None if self._loaded else view.in_flight
@@ -138,7 +154,7 @@ class Standings:
         counts = self._counts
         known = sum(counts.values())
         mean = 0.0
-        if known < len(self._depths):
+        if known < self._taking_part:
             mean = sum(depth * number for depth, number in counts.items()) / known
         return max(counts), min(counts), mean
 
@@ -159,11 +175,11 @@ class Standings:
 
     def _measure_caches(self) -> None:
         """Rate every cache, by the mean where it is unknown; by nothing where all are."""
-        known = [share for share in self._free if share is not None]
+        known = [share for share in self._free if share is not None and share != _BELOW]
         mean = self._free_mean = sum(known) / len(known) if known else None
         weight = self._cache
         if mean is None:
-            self._caches = [0.0] * len(self._free)
+            self._caches = [0.0 if share is None else share for share in self._free]
         else:
             self._caches = [weight * (mean if share is None else share) for share in self._free]
 
@@ -178,6 +194,7 @@ class Standings:
         if spread:
             scores = {depth: weight * ((most - depth) / spread) for depth in self._counts}
             scores[None] = weight * ((most - mean) / spread)
+        scores[_OUT] = 0.0
         self._scores = scores
         self._base = [scores[depth] + cache for depth, cache in zip(self._depths, self._caches, strict=True)]
         for _, totals in self._by_model.values():
