@@ -59,7 +59,7 @@ def test_a_plan_says_how_a_request_is_sent_on(on_server: Directing, planned: Pla
     assert (plan.cluster, plan.pool) == ("httproute/default/route/rule/0", "Backend default/a")
     assert (plan.path, plan.host, plan.body) == (b"/a/b?c", None, b"text")
     assert (plan.model, plan.target_model, plan.inference, plan.mirrors) == (None, None, None, ())
-    assert (plan.limits, plan.max_requests) == (Limits(), None)
+    assert plan.limits == Limits()
     assert plan.request_changes == plan.response_changes == ()
 
 
@@ -68,7 +68,7 @@ def test_the_policys_limits_are_the_clusters(on_server: Directing, planned: Plan
     breaker = "circuitBreaker: {maxConnections: 1, maxPendingRequests: 2, maxParallelRequests: 3, %s}"
     some = on_server(manifests.policy("BackendTrafficPolicy", breaker % "maxRequestsPerConnection: 4"))
     plan = planned(some)
-    assert (plan.limits, plan.max_requests) == (Limits(1, 2, 3, UNLIMITED), 4)
+    assert plan.limits == Limits(1, 2, 3, UNLIMITED)
     each = on_server(manifests.policy("BackendTrafficPolicy", breaker % "perEndpoint: {maxConnections: 5}"))
     assert planned(each).limits == Limits(1, 2, 3, 5)
 
@@ -303,13 +303,13 @@ def test_the_request_timeout(
         manifests.server("a", 7001),
         *texts,
     )
-    assert planned(director).timeouts == Effective(request=expected)
+    assert (planned(director).timeouts.request, planned(director).timeouts.per_try) == (expected, 0.0)
 
 
 def test_the_other_timeouts_are_the_policys(on_server: Directing, manifests: Any, planned: Planned) -> None:
-    """Idle, connect, and the most that a stream may last."""
+    """Idle, and the most that a stream may last."""
     http = "http: {streamIdleTimeout: 7s, maxStreamDuration: 1h}"
     director = on_server(manifests.policy("BackendTrafficPolicy", f"timeout: {{tcp: {{connectTimeout: 2s}}, {http}}}"))
-    assert planned(director).timeouts == Effective(request=15.0, stream_idle=7.0, max_duration=3600.0, connect=2.0)
+    assert planned(director).timeouts == Effective(request=15.0, stream_idle=7.0, max_duration=3600.0)
     off = on_server(manifests.policy("BackendTrafficPolicy", "timeout: {http: {streamIdleTimeout: 0s}}"))
     assert planned(off).timeouts.stream_idle == 0.0

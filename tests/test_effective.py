@@ -49,9 +49,27 @@ def test_the_requests_timeout_and_that_of_a_try(
 def test_streams_of_a_pool_are_not_cut() -> None:
     """Where nothing is declared, a rule that leads to an InferencePool has no timeout in total."""
     assert timeouts_of(rule(Timeouts()), pool=True) == Effective()
-    declared = Timeouts(request=1.0, stream_idle=2.0, max_stream_duration=3.0, connect=4.0)
-    assert timeouts_of(rule(declared), pool=True) == Effective(1.0, 0.0, 2.0, 3.0, 4.0)
+    declared = Timeouts(request=1.0, stream_idle=2.0, max_stream_duration=3.0)
+    assert timeouts_of(rule(declared), pool=True) == Effective(1.0, 0.0, 2.0, 3.0)
     assert timeouts_of(rule(Timeouts(stream_idle=0.0)), pool=True).stream_idle == 0.0
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "idle"),
+    [
+        (Timeouts(), 300.0),
+        (Timeouts(request=30.0), 3600.0),
+        (Timeouts(request=7200.0), 7200.0),
+        (Timeouts(request=0.0), 0.0),
+        (Timeouts(backend_request=0.0), 0.0),
+        (Timeouts(request=0.0, stream_idle=5.0), 5.0),
+        (Timeouts(request=30.0, stream_idle=0.0), 0.0),
+    ],
+)
+def test_silence(timeouts: Timeouts, idle: float) -> None:
+    """Envoy Gateway: a declared request timeout lengthens the idle timeout, and none in total is none at all."""
+    assert timeouts_of(rule(timeouts), pool=True).stream_idle == idle
+    assert timeouts_of(rule(timeouts), pool=False).stream_idle == idle
 
 
 def test_limits_of_a_policy() -> None:

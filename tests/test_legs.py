@@ -64,7 +64,6 @@ def plan(**changes: object) -> Plan:
         "request_id": "r",
         "limits": Limits(),
         "timeouts": Effective(),
-        "max_requests": None,
     }
     return Plan(**(values | changes))  # type: ignore[arg-type]
 

@@ -26,5 +26,5 @@ def test_a_directed_request_has_its_match_s_rule() -> None:
 
 
 def test_what_is_not_declared_is_off_or_envoys() -> None:
-    """No limit in total, five minutes between bytes, ten seconds to connect."""
-    assert Effective() == Effective(request=0.0, stream_idle=300.0, max_duration=0.0, connect=10.0)
+    """No limit in total, five minutes between bytes."""
+    assert Effective() == Effective(request=0.0, stream_idle=300.0, max_duration=0.0, per_try=0.0)

@@ -74,6 +74,7 @@ def test_what_an_answer_is_retried_for(status: int, fields: tuple[tuple[bytes, b
         (Refusal.UPSTREAM_CLOSED, False, "reset reset-before-request 5xx gateway-error"),
         (Refusal.UPSTREAM_PROTOCOL, True, "reset 5xx gateway-error"),
         (Refusal.PER_TRY_TIMEOUT, True, "reset 5xx gateway-error"),
+        (Refusal.MAX_DURATION, True, "reset 5xx gateway-error"),
         (Refusal.REQUEST_TIMEOUT, True, ""),
         (Refusal.PENDING_OVERFLOW, False, ""),
         (Refusal.ACTIVE_OVERFLOW, False, ""),
@@ -165,4 +166,5 @@ def test_every_failure_that_is_retried_is_a_refusal_of_the_upstreams() -> None:
         Refusal.UPSTREAM_CLOSED,
         Refusal.UPSTREAM_PROTOCOL,
         Refusal.PER_TRY_TIMEOUT,
+        Refusal.MAX_DURATION,
     }

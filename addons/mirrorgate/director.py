@@ -201,7 +201,6 @@ class Director:
             request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
             limits=limits_of(rule.traffic),
             timeouts=timeouts_of(rule, pool=pool),
-            max_requests=rule.traffic.max_requests_per_connection,
             request_changes=_changes(rule.request_headers, backend.request_headers),
             response_changes=_changes(rule.response_headers, backend.response_headers),
             retry=rule.retry,
@@ -273,7 +272,6 @@ class Director:
             timeouts=Effective(
                 request=0.0 if self.speaks_openai(facts.path.decode("latin-1")) else ENVOY_REQUEST_TIMEOUT
             ),
-            max_requests=None,
         )
 
     def _read(self, facts: RequestFacts, path: str, body: bytes | None) -> InferenceRequest | BadRequest | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .admission.limits import UNLIMITED, Limits
 from .plans import Effective
-from .routing.table import Rule, TrafficPolicy
+from .routing.table import Rule, Timeouts, TrafficPolicy
 
 __all__ = ["ENVOY_REQUEST_TIMEOUT", "limits_of", "timeouts_of"]
 
@@ -39,11 +39,27 @@ def timeouts_of(rule: Rule, *, pool: bool) -> Effective:
         request = 0.0 if pool else ENVOY_REQUEST_TIMEOUT
     if retry is None and declared.backend_request:
         request = min(request or declared.backend_request, declared.backend_request)
+    idle = declared.stream_idle
+    if idle is None:
+        idle = _idle_beside(request if _is_declared(declared) else None)
     return Effective(
         request=request,
         # A try that may take as long as all of them together has no limit of its own (Envoy's router).
         per_try=0.0 if request and per_try >= request else per_try,
-        stream_idle=300.0 if declared.stream_idle is None else declared.stream_idle,
+        stream_idle=idle,
         max_duration=declared.max_stream_duration or 0.0,
-        connect=declared.connect or 10.0,
     )
+
+
+def _is_declared(declared: Timeouts) -> bool:
+    return declared.request is not None or declared.backend_request is not None
+
+
+def _idle_beside(request: float | None) -> float:
+    """Return how long a stream may be silent where only the request's timeout is declared, or nothing (`None`).
+
+    Envoy Gateway: an hour at least, and no limit beside no limit; Envoy's five minutes else.
+    """
+    if request is None:
+        return 300.0
+    return max(request, 3600.0) if request else 0.0

@@ -104,7 +104,6 @@ class Effective:
     per_try: float = 0.0
     stream_idle: float = 300.0
     max_duration: float = 0.0
-    connect: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,6 @@ class Plan:
     request_id: str
     limits: Limits
     timeouts: Effective
-    max_requests: int | None
     request_changes: tuple[HeaderChanges, ...] = ()
     response_changes: tuple[HeaderChanges, ...] = ()
     retry: RetryPolicy | None = None

@@ -45,6 +45,7 @@ FAILURES: dict[Refusal, frozenset[Trigger]] = {
     Refusal.UPSTREAM_CLOSED: _ANY_RESET,
     Refusal.UPSTREAM_PROTOCOL: _ANY_RESET,
     Refusal.PER_TRY_TIMEOUT: _ANY_RESET,
+    Refusal.MAX_DURATION: _ANY_RESET,
 }
 """What each failure before the head of an answer is retried for; an overflow, and every other one, for nothing."""
 

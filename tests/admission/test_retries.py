@@ -23,7 +23,7 @@ from mirrorgate.admission.retries import Retries
 def test_how_many_there_may_be(limits: Limits, load: int, most: int) -> None:
     """A budget replaces the number, and never falls under its minimum."""
     retries = Retries()
-    assert retries.most(limits, load) == most
+    assert limits.most_retries(load) == most
     taken = [retries.take(limits, load) for _ in range(most + 1)]
     assert taken == [True] * most + [False]
     assert (retries.active, retries.counters.begun, retries.counters.overflow) == (most, most, 1)

@@ -24,6 +24,7 @@ def test_limits() -> None:
         "connections": {"used": 3, "limit": 2, "open": True},
         "pending": {"used": 0, "limit": 0, "open": True},
         "parallel": {"used": 1, "limit": None, "open": False},
+        "retries": {"used": 0, "limit": 1024, "open": False},
     }
 
 

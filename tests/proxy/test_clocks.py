@@ -142,7 +142,7 @@ def _refusal(flag: str) -> Refusal:
 
 async def test_bytes_keep_a_stream_alive(run: Any) -> None:
     """The idle timeout is between bytes, not for all of them."""
-    running = await run(_ticking, policy="timeout: {http: {streamIdleTimeout: 150ms, requestTimeout: 0s}}")
+    running = await run(_ticking, policy="timeout: {http: {streamIdleTimeout: 500ms, requestTimeout: 0s}}")
     client = await running.client()
     await client.send(request_bytes("GET", "/"))
     await client.head()
@@ -156,7 +156,7 @@ async def _ticking(talk: Conversation) -> None:
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 40\r\nconnection: close\r\n\r\n"
     )
     for _ in range(8):
-        await asyncio.sleep(0.05)  # the pause is what is tested
+        await asyncio.sleep(0.1)  # the pause is what is tested
         await talk.say(b"tick\n")
     await talk.gone()
 

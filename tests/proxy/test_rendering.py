@@ -39,7 +39,6 @@ def plan(**more: Any) -> Plan:
         request_id="rid",
         limits=Limits(),
         timeouts=Effective(),
-        max_requests=None,
         **({"host": None} | more),
     )
 

@@ -14,8 +14,9 @@ from mitmproxy.utils import asyncio_utils
 
 from mirrorgate.admission.limits import Limits
 from mirrorgate.errors import Refusal
+from mirrorgate.proxy.connection_settings import ConnectionSettings
 from mirrorgate.proxy.mitm import Hooks, new_client, stock_mode
-from mirrorgate.proxy.upstream import ClusterPool, ConnectionSettings, Upstream
+from mirrorgate.proxy.upstream import ClusterPool, Upstream
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.testing.backends import Backend, Conversation, answering, response_bytes
 from mirrorgate.testing.clients import request_bytes
@@ -347,3 +348,73 @@ async def test_a_slow_upstream_stops_the_clients_upload(run: Any) -> None:
     assert (await client.answer()).body == b"all"
     await sending
     assert (await running.done()).bytes_received == size
+
+
+async def test_a_connection_has_an_age(run: Any) -> None:
+    """`maxConnectionDuration` ends a connection after the request that is under way, and one that idles (Envoy)."""
+    running = await run(answering(response_bytes(200)), policy="timeout: {http: {maxConnectionDuration: 1h}}")
+    client = await running.client()
+    [_, _] = [await client.request("GET", "/") for _ in range(2)]
+    [pool] = running.gateway.plane.pools.values()
+    [upstream] = pool._idle
+    assert len(running.backend.conversations) == 1
+    pool.sweep(upstream.made + 3599.0)
+    assert not upstream.closing
+    upstream.made -= 3600.0
+    assert (await client.request("GET", "/")).status == 200
+    assert (len(running.backend.conversations), running.cluster.connections) == (1, 0)
+    assert (await client.request("GET", "/")).status == 200
+    assert len(running.backend.conversations) == 2
+    [upstream] = pool._idle
+    pool.sweep(upstream.made + 3601.0)
+    assert upstream.closing
+
+
+@pytest.mark.parametrize(("declared", "idle"), [("", 3600.0), ("connectionIdleTimeout: 5s", 5.0)])
+async def test_an_idle_connection_is_closed(run: Any, declared: str, idle: float) -> None:
+    """After the policy's `connectionIdleTimeout`, or an hour."""
+    running = await run(answering(response_bytes(200)), policy=f"timeout: {{http: {{{declared}}}}}")
+    client = await running.client()
+    assert (await client.request("GET", "/")).status == 200
+    [pool] = running.gateway.plane.pools.values()
+    [upstream] = pool._idle
+    pool.sweep(upstream.idle_since + idle - 1.0)
+    assert not upstream.closing
+    pool.sweep(upstream.idle_since + idle + 1.0)
+    assert upstream.closing
+
+
+async def test_no_idle_timeout(run: Any) -> None:
+    """0 switches it off."""
+    running = await run(answering(response_bytes(200)), policy="timeout: {http: {connectionIdleTimeout: 0s}}")
+    client = await running.client()
+    assert (await client.request("GET", "/")).status == 200
+    [pool] = running.gateway.plane.pools.values()
+    [upstream] = pool._idle
+    pool.sweep(upstream.idle_since + 1e9)
+    assert not upstream.closing
+
+
+async def test_upstream_sockets_are_probed(run: Any) -> None:
+    """Where the policy has `tcpKeepalive`, and only there."""
+    for declared, figures in (("", (0,)), ("tcpKeepalive: {idleTime: 60s, probes: 2}", (1, 2, 60))):
+        running = await run(answering(response_bytes(200)), policy=declared)
+        client = await running.client()
+        assert (await client.request("GET", "/")).status == 200
+        [pool] = running.gateway.plane.pools.values()
+        [upstream] = pool._idle
+        sock = upstream._transport.get_extra_info("socket")
+        options = (socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_KEEPCNT)
+        options += ((socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),)
+        assert tuple(sock.getsockopt(*option) for option in options)[: len(figures)] == figures
+
+
+async def test_requests_on_one_connection(run: Any) -> None:
+    """`maxRequestsPerConnection` as measured: 6 requests over 6, 3 and 1 connections, and no word of it upstream."""
+    for most, connections in (("1", 6), ("2", 3), ("0", 1)):
+        policy = f"circuitBreaker: {{maxRequestsPerConnection: {most}}}"
+        running = await run(answering(response_bytes(200)), policy=policy)
+        client = await running.client()
+        assert [(await client.request("GET", "/")).status for _ in range(6)] == [200] * 6
+        assert len(running.backend.conversations) == connections
+        assert {request.header("connection") for request in running.backend.requests} == {None}

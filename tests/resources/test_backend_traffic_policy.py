@@ -64,8 +64,8 @@ def test_what_is_honoured_is_not_warned_about(declare: Declare) -> None:
     [
         ("retry: {numRetries: 1, numAttemptsPerPriority: 1}", ["spec.retry.numAttemptsPerPriority"]),
         (
-            "timeout: {http: {requestTimeout: 1s, connectionIdleTimeout: 1m, maxConnectionDuration: 1m}}",
-            ["spec.timeout.http.connectionIdleTimeout", "spec.timeout.http.maxConnectionDuration"],
+            "timeout: {http: {connectionIdleTimeout: 1m}}, tcpKeepalive: {}, http2: {connectionKeepalive: {}}",
+            ["spec.http2"],
         ),
         (
             "loadBalancer: {type: ConsistentHash, consistentHash: {type: SourceIP}}",

@@ -51,6 +51,7 @@ def test_a_line_has_exactly_these_keys_and_values(done: Done) -> None:
         "prompt_tokens": 10,
         "completion_tokens": 18,
         "mirrored": 1,
+        "attempts": 0,
         "local_reply": None,
         "id": "x-1",
     }

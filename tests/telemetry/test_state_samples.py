@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from mirrorgate.admission.cluster import Counters, Gauges
 from mirrorgate.admission.flow_queue import FlowQueue, QueueLimits
 from mirrorgate.admission.limits import Limits
+from mirrorgate.admission.retries import RetryCounters
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.scheduling.endpoints import EndpointView, Load
 from mirrorgate.telemetry.samples import Sample, gather
@@ -22,17 +23,28 @@ def _cells(samples: Iterable[Sample]) -> dict[str, dict[tuple[str, ...], float]]
 
 def test_a_breaker_has_its_own_names_and_envoy_s() -> None:
     """Used, limit, room and whether it is open, for each limit; open as soon as the limit is reached (measured)."""
-    gauges = Gauges(active=10, pending=1, connections=4, limits=Limits(connections=8, pending=1, parallel=10))
-    cells = _cells(cluster_samples("c", gauges, Counters(connections_opened=5, connection_overflow=3, pending_total=2)))
-    assert cells["mirrorgate_breaker_in_use"] == {("c", "connections"): 4, ("c", "pending"): 1, ("c", "parallel"): 10}
+    gauges = Gauges(active=10, pending=1, connections=4, limits=Limits(8, 1, 10, retries=3), retries=2)
+    counters = Counters(connections_opened=5, connection_overflow=3, pending_total=2)
+    retries = RetryCounters(begun=9, success=4, overflow=1, limit_exceeded=2, abandoned=6)
+    cells = _cells(cluster_samples("c", gauges, counters, retries))
+    in_use = {limit: count for (_, limit), count in cells["mirrorgate_breaker_in_use"].items()}
+    assert in_use == {"connections": 4, "pending": 1, "parallel": 10, "retries": 2}
     assert cells["mirrorgate_breaker_remaining"][("c", "connections")] == 4
-    assert cells["mirrorgate_breaker_open"] == {("c", "connections"): 0, ("c", "pending"): 1, ("c", "parallel"): 1}
+    reached = {limit: count for (_, limit), count in cells["mirrorgate_breaker_open"].items()}
+    assert reached == {"connections": 0, "pending": 1, "parallel": 1, "retries": 0}
     assert cells["envoy_cluster_circuit_breakers_default_rq_open"] == {("c",): 1}
     assert cells["envoy_cluster_circuit_breakers_default_rq_pending_open"] == {("c",): 1}
     assert cells["envoy_cluster_circuit_breakers_default_cx_open"] == {("c",): 0}
     assert cells["envoy_cluster_circuit_breakers_default_remaining_rq"] == {("c",): 0}
     assert cells["envoy_cluster_circuit_breakers_default_remaining_pending"] == {("c",): 0}
     assert cells["envoy_cluster_circuit_breakers_default_remaining_cx"] == {("c",): 4}
+    assert cells["envoy_cluster_circuit_breakers_default_rq_retry_open"] == {("c",): 0}
+    assert cells["envoy_cluster_circuit_breakers_default_remaining_retries"] == {("c",): 1}
+    assert cells["envoy_cluster_upstream_rq_retry"] == {("c",): 9}
+    assert cells["envoy_cluster_upstream_rq_retry_success"] == {("c",): 4}
+    assert cells["envoy_cluster_upstream_rq_retry_overflow"] == {("c",): 1}
+    assert cells["envoy_cluster_upstream_rq_retry_limit_exceeded"] == {("c",): 2}
+    assert cells["envoy_cluster_retry_or_shadow_abandoned"] == {("c",): 6}
     assert cells["envoy_cluster_upstream_cx_overflow"] == {("c",): 3}
     assert cells["envoy_cluster_upstream_cx_total"] == {("c",): 5}
 

@@ -87,8 +87,6 @@ class Gauges:
     connections: int
     limits: Limits
     retries: int = 0
-    retries_open: bool = False
-    """Whether the next retry would be refused."""
 
     @property
     def parallel_open(self) -> bool:
@@ -98,6 +96,15 @@ class Gauges:
     @property
     def pending_open(self) -> bool:
         return self.pending >= self.limits.pending
+
+    @property
+    def retries_limit(self) -> int:
+        """How many retries there may be now."""
+        return self.limits.most_retries(self.active + self.pending)
+
+    @property
+    def retries_open(self) -> bool:
+        return self.retries >= self.retries_limit
 
     @property
     def connections_open(self) -> bool:
@@ -136,9 +143,7 @@ class Cluster[W: Hashable, C: Hashable]:
 
     @property
     def gauges(self) -> Gauges:
-        most = self.retries.most(self.limits, self.load)
-        taken = self.retries.active
-        return Gauges(self.active, self.pending, self.connections, self.limits, taken, taken >= most)
+        return Gauges(self.active, self.pending, self.connections, self.limits, self.retries.active)
 
     @property
     def load(self) -> int:

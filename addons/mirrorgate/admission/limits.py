@@ -30,3 +30,9 @@ class Limits:
     """Instead of `retries`: the share, 0 to 1, of what is active and pending that may be retries."""
     least_retries: int = 3
     """How many retries a budget allows in any case."""
+
+    def most_retries(self, load: int) -> int:
+        """Return how many retries there may be; `load` is what of the cluster is active and pending."""
+        if self.retry_budget is None:
+            return self.retries
+        return max(self.least_retries, int(load * self.retry_budget))

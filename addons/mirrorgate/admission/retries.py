@@ -38,15 +38,12 @@ class Retries:
         self.active = 0
         self.counters = RetryCounters()
 
-    def most(self, limits: Limits, load: int) -> int:
-        """Return how many there may be; `load` is what of the cluster is active and pending."""
-        if limits.retry_budget is None:
-            return limits.retries
-        return max(limits.least_retries, int(load * limits.retry_budget))
-
     def take(self, limits: Limits, load: int) -> bool:
-        """Take a place, if there is one; each that is taken is given back once."""
-        if self.active >= self.most(limits, load):
+        """Take a place, if there is one; each that is taken is given back once.
+
+        `load` is what of the cluster is active and pending.
+        """
+        if self.active >= limits.most_retries(load):
             self.counters.overflow += 1
             return False
         self.active += 1

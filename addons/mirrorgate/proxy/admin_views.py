@@ -24,6 +24,7 @@ def limit_views(gauges: Gauges) -> dict[str, BreakerView]:
         "connections": _limit(gauges.connections, limits.connections, gauges.connections_open),
         "pending": _limit(gauges.pending, limits.pending, gauges.pending_open),
         "parallel": _limit(gauges.active, limits.parallel, gauges.parallel_open),
+        "retries": _limit(gauges.retries, gauges.retries_limit, gauges.retries_open),
     }
 
 

@@ -108,7 +108,6 @@ class Carrier:
         self.facts.to(State.ADMITTING)
         if self.upload is None or self.inbound.ended:
             self.clocks.start_request()
-        self.clocks.start_duration(plan.timeouts.max_duration)
         self.clocks.start_idle(plan.timeouts.stream_idle)
         self.facts.attempts = 1
         if plan.retry is not None:
@@ -139,6 +138,7 @@ class Carrier:
             if self.facts.attempts == 1:
                 self.facts.overhead = max(0.0, time.time() - self.facts.started - self.facts.queued)
             self.clocks.touch()
+            self.clocks.start_duration(plan.timeouts.max_duration)
             # What the upstream is asked decides about its answer, whatever the client has asked.
             upstream.begin(self.answer, head=self.flow.request.data.method.upper() == b"HEAD")
             self.flow.server_conn = upstream.server

@@ -44,7 +44,7 @@ class Clocks:
             self._arm("request", plan.timeouts.request, self._late, "request", Refusal.REQUEST_TIMEOUT)
 
     def start_duration(self, limit: float) -> None:
-        """Bound the whole exchange."""
+        """Bound a try, from the moment that it has a connection to its last byte (measured on Envoy)."""
         if limit:
             self._arm("duration", limit, self._late, "duration", Refusal.MAX_DURATION)
 

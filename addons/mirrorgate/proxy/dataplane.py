@@ -21,16 +21,18 @@ from ..effective import limits_of
 from ..errors import REPLIES, Refusal
 from ..events import Event, ExchangeDone, Picked
 from ..plans import Plan
+from ..routing.table import Rule
 from ..snapshot import Snapshot
 from .capturing import Capture
 from .carrying import Carrier
 from .client import ClientConnection, Inbound
+from .connection_settings import ConnectionSettings, settings_of
 from .flow_control import FlowControl
 from .mirroring import MirrorHandle, Mirroring
 from .mitm import GatewayMode, Hooks
 from .tls_contexts import TlsContexts
 from .tls_transport import TlsTransport
-from .upstream import ClusterPool, ConnectionSettings
+from .upstream import ClusterPool
 
 __all__ = ["Dataplane", "Port", "Settings"]
 
@@ -156,9 +158,7 @@ class Dataplane:
             if rule is None:
                 pool.keep_only(set())
                 continue
-            timeouts = rule.timeouts
-            settings = self._connection_settings(timeouts.connect or 10.0, rule.traffic.max_requests_per_connection)
-            pool.configure(limits_of(rule.traffic), settings)
+            pool.configure(limits_of(rule.traffic), self._connection_settings(rule))
             pool.keep_only({str(a) for destination in destinations_of(rule) for a in destination.endpoints})
 
     async def drain(self, timeout: float | None = None) -> bool:
@@ -227,7 +227,7 @@ class Dataplane:
         """Return the pool of a plan's cluster."""
         pool = self.pools.get(plan.cluster)
         if pool is None:
-            settings = self._connection_settings(plan.timeouts.connect, plan.max_requests)
+            settings = self._connection_settings(plan.rule)
             pool = self.pools[plan.cluster] = ClusterPool(plan.cluster, plan.limits, settings, self.hooks)
             pool.retired = plan.rule is None  # an address that an addon has set: forgotten when nobody uses it
         return pool
@@ -309,8 +309,9 @@ class Dataplane:
             self._date = (now, formatdate(now, usegmt=True).encode())
         return self._date[1]
 
-    def _connection_settings(self, connect: float, max_requests: int | None) -> ConnectionSettings:
-        return ConnectionSettings(connect, self.settings.upstream_idle_timeout, max_requests, self.settings.max_head)
+    def _connection_settings(self, rule: Rule | None) -> ConnectionSettings:
+        own = ConnectionSettings(idle_timeout=self.settings.upstream_idle_timeout, max_head=self.settings.max_head)
+        return own if rule is None else settings_of(rule, own)
 
     def _sweep(self) -> None:
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)

@@ -98,6 +98,7 @@ class Retrying:
         if carrier.facts.state is not State.ADMITTING:
             carrier.facts.to(State.ADMITTING)
         carrier.let_go()
+        carrier.clocks.stop("duration")
         delay = tries.policy.delay(tries.count, carrier.plane.director.draw())
         self._back_off = asyncio.get_running_loop().call_later(delay, self._again)
         return True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mitmproxy import connection
@@ -17,11 +17,12 @@ from ..admission.cluster import Action, Assign, Cluster, Open
 from ..admission.limits import Limits
 from ..errors import Refusal
 from ..resources.endpoints import Address
+from .connection_settings import ConnectionSettings, probe
 from .heads import Fields, Malformed, ResponseHead
 from .http1 import ResponseReader
 from .mitm import Hooks
 
-__all__ = ["ClusterPool", "ConnectionSettings", "Upstream", "UpstreamUser", "Waiter"]
+__all__ = ["ClusterPool", "Upstream", "UpstreamUser", "Waiter"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,17 +51,6 @@ class Waiter(Protocol):
     def refused(self, refusal: Refusal) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionSettings:
-    """How a cluster's connections are made and kept. Seconds and bytes."""
-
-    connect_timeout: float = 10.0
-    idle_timeout: float = 3600.0
-    max_requests: int | None = None
-    """Requests on one connection; `None` is unlimited."""
-    max_head: int = 61440
-
-
 class Upstream(asyncio.Protocol):
     """One connection to an endpoint, used by at most one exchange at a time."""
 
@@ -72,6 +62,8 @@ class Upstream(asyncio.Protocol):
         self.user: UpstreamUser | None = None
         self.requests = 0
         self.idle_since = 0.0
+        self.made = 0.0
+        """When it was established, on the monotonic clock."""
         self._transport: asyncio.Transport | None = None
         self._reader = ResponseReader(self, pool.settings.max_head)
         self._pieces: list[bytes] = []
@@ -85,8 +77,12 @@ class Upstream(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may follow, known once the response has ended."""
-        limit = self.pool.settings.max_requests
-        return self._reader.keep_alive and not self._raw and not self.closing and (not limit or self.requests < limit)
+        settings = self.pool.settings
+        if settings.max_requests and self.requests >= settings.max_requests:
+            return False
+        if settings.max_age and time.monotonic() - self.made >= settings.max_age:
+            return False
+        return self._reader.keep_alive and not self._raw and not self.closing
 
     def begin(self, user: UpstreamUser, *, head: bool) -> None:
         """Take the connection for one request."""
@@ -133,6 +129,9 @@ class Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.made = time.monotonic()
+        if self.pool.settings.keepalive is not None:
+            probe(transport.get_extra_info("socket"), self.pool.settings.keepalive)
         server = self.server
         server.timestamp_tcp_setup = time.time()
         server.state = connection.ConnectionState.OPEN
@@ -286,9 +285,9 @@ class ClusterPool:
             upstream.close()
 
     def sweep(self, now: float) -> None:
-        """Close connections that have idled for too long. `now` is monotonic."""
-        limit = self.settings.idle_timeout
-        for upstream in [u for u in self._idle if now - u.idle_since > limit]:
+        """Close connections that have idled for too long, or are too old. `now` is monotonic."""
+        idle, age = self.settings.idle_timeout or math.inf, self.settings.max_age or math.inf
+        for upstream in [u for u in self._idle if now - u.idle_since > idle or now - u.made > age]:
             upstream.close()
 
     def close(self) -> None:

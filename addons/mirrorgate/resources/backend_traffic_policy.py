@@ -168,6 +168,9 @@ _HONOURED = frozenset(
         "timeout.http.requestTimeout",
         "timeout.http.streamIdleTimeout",
         "timeout.http.maxStreamDuration",
+        "timeout.http.connectionIdleTimeout",
+        "timeout.http.maxConnectionDuration",
+        "tcpKeepalive",
         "loadBalancer.type",
     )
 )

@@ -140,11 +140,8 @@ def _model(model: PoolModel) -> Document:
 def _traffic(traffic: TrafficPolicy) -> Document:
     """Return what a policy sets beyond the defaults; empty without a policy."""
     default = TrafficPolicy()
-    return {
-        field.name: getattr(traffic, field.name)
-        for field in fields(traffic)
-        if getattr(traffic, field.name) != getattr(default, field.name)
-    }
+    values = asdict(traffic)
+    return {name: value for name, value in values.items() if value != getattr(default, name)}
 
 
 def _retry(retry: RetryPolicy | None) -> Document | None:

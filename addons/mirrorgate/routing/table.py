@@ -23,6 +23,7 @@ __all__ = [
     "DestinationKind",
     "HeaderChanges",
     "HeaderMatch",
+    "Keepalive",
     "Listener",
     "Match",
     "Mirror",
@@ -84,7 +85,21 @@ class Timeouts:
     backend_request: float | None = None
     stream_idle: float | None = None
     max_stream_duration: float | None = None
+    """Of each try, from the moment that it has a connection."""
     connect: float | None = None
+    connection_idle: float | None = None
+    """Of an upstream connection that nobody uses."""
+    max_connection: float | None = None
+    """Age of an upstream connection; it ends with the request that is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """TCP keep-alive of upstream connections; `None` leaves a figure to the operating system. Seconds."""
+
+    probes: int | None = None
+    idle: float | None = None
+    interval: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +118,8 @@ class TrafficPolicy:
     per_endpoint_max_connections: int | None = None
     max_requests_per_connection: int | None = None
     """`None` or 0: unlimited."""
+    keepalive: Keepalive | None = None
+    """`None`: no probes."""
     load_balancer: str = "LeastRequest"
     """`LeastRequest`, `RoundRobin` or `Random`; an InferencePool is picked by its scheduling profile instead."""
 

@@ -12,7 +12,7 @@ from ..resources.backend_traffic_policy import BackendTrafficPolicy, unsupported
 from ..resources.reference import LocalPolicyTargetReferenceWithSectionName
 from ..resources.shadow_policy import ShadowPolicy
 from .retrying import policy_retry
-from .table import Rule, Timeouts, TrafficPolicy
+from .table import Keepalive, Rule, Timeouts, TrafficPolicy
 
 __all__ = ["remark", "traffic_refs", "with_policies"]
 
@@ -48,6 +48,10 @@ def _traffic(policy: BackendTrafficPolicy) -> TrafficPolicy:
     balancer = policy.spec.load_balancer
     if balancer is not None and balancer.type in ("LeastRequest", "RoundRobin", "Random"):
         traffic = replace(traffic, load_balancer=balancer.type)
+    keepalive = policy.spec.tcp_keepalive
+    if keepalive is not None:
+        declared = Keepalive(keepalive.probes, keepalive.idle_time, keepalive.interval)
+        traffic = replace(traffic, keepalive=declared)
     breaker = policy.spec.circuit_breaker
     if breaker is None:
         return traffic
@@ -79,5 +83,7 @@ def _timeouts(declared: Timeouts, policy: BackendTrafficPolicy) -> Timeouts:
             request=request,
             stream_idle=http.stream_idle_timeout,
             max_stream_duration=http.max_stream_duration,
+            connection_idle=http.connection_idle_timeout,
+            max_connection=http.max_connection_duration,
         )
     return declared

@@ -54,6 +54,7 @@ class _Line(msgspec.Struct, frozen=True):
     prompt_tokens: int | None
     completion_tokens: int | None
     mirrored: int
+    attempts: int
     local_reply: str | None
     id: str
 
@@ -145,6 +146,7 @@ def _values(event: ExchangeDone) -> _Line:
         prompt_tokens=event.prompt_tokens,
         completion_tokens=event.completion_tokens,
         mirrored=event.mirrored,
+        attempts=event.attempts,
         local_reply=event.refusal or None,
         id=event.id,
     )

@@ -183,7 +183,7 @@ class ExchangeTally:
         cluster = event.cluster
         refusal = event.refusal
         if event.endpoint and refusal not in _NOT_UPSTREAM:
-            self._envoy_rq.add((cluster,))
+            self._envoy_rq.add((cluster,), max(1, event.attempts))
             self._envoy_time.observe((cluster,), event.duration * 1000.0)
         if code != "0":
             self._envoy_code.add((cluster, code))

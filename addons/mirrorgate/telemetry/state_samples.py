@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from ..admission.cluster import Counters, Gauges
 from ..admission.flow_queue import FlowQueue
+from ..admission.retries import RetryCounters
 from ..scheduling.endpoints import EndpointView
 from .samples import Sample
 
@@ -16,13 +17,18 @@ _FAIRNESS_IDS = 100
 """Clients choose them, so that their number as labels is bounded."""
 
 
-def cluster_samples(cluster: str, gauges: Gauges, counters: Counters) -> Iterator[Sample]:
+_REMAINING = {"rq_pending": "pending", "rq_retry": "retries"}
+"""Envoy's words for the room under a limit, where they are not those for its being reached."""
+
+
+def cluster_samples(cluster: str, gauges: Gauges, counters: Counters, retries: RetryCounters) -> Iterator[Sample]:
     """Yield the breaker of one cluster. A limit over 2^32 - 2 is none and has neither limit nor room."""
     limits = gauges.limits
     rows = (
         ("connections", "cx", gauges.connections, limits.connections, gauges.connections_open),
         ("pending", "rq_pending", gauges.pending, limits.pending, gauges.pending_open),
         ("parallel", "rq", gauges.active, limits.parallel, gauges.parallel_open),
+        ("retries", "rq_retry", gauges.retries, gauges.retries_limit, gauges.retries_open),
     )
     envoy = {"envoy_cluster_name": cluster}
     for limit, word, used, most, reached in rows:
@@ -33,7 +39,7 @@ def cluster_samples(cluster: str, gauges: Gauges, counters: Counters) -> Iterato
         yield Sample("mirrorgate_breaker_remaining", room, labels)
         yield Sample("mirrorgate_breaker_open", float(reached), labels)
         yield Sample(f"envoy_cluster_circuit_breakers_default_{word}_open", float(reached), envoy)
-        short = word.removeprefix("rq_") if word == "rq_pending" else word
+        short = _REMAINING.get(word, word)
         yield Sample(f"envoy_cluster_circuit_breakers_default_remaining_{short}", room, envoy)
     yield Sample("envoy_cluster_upstream_rq_active", gauges.active, envoy)
     yield Sample("envoy_cluster_upstream_rq_pending_active", gauges.pending, envoy)
@@ -41,6 +47,11 @@ def cluster_samples(cluster: str, gauges: Gauges, counters: Counters) -> Iterato
     yield Sample("envoy_cluster_upstream_cx_total", counters.connections_opened, envoy)
     yield Sample("envoy_cluster_upstream_cx_overflow", counters.connection_overflow, envoy)
     yield Sample("envoy_cluster_upstream_rq_pending_total", counters.pending_total, envoy)
+    yield Sample("envoy_cluster_upstream_rq_retry", retries.begun, envoy)
+    yield Sample("envoy_cluster_upstream_rq_retry_success", retries.success, envoy)
+    yield Sample("envoy_cluster_upstream_rq_retry_overflow", retries.overflow, envoy)
+    yield Sample("envoy_cluster_upstream_rq_retry_limit_exceeded", retries.limit_exceeded, envoy)
+    yield Sample("envoy_cluster_retry_or_shadow_abandoned", retries.abandoned, envoy)
 
 
 def pool_samples(pool: str, views: Sequence[EndpointView], now: float) -> Iterator[Sample]:

@@ -92,7 +92,8 @@ class Views:
         """Yield the gauges that are read at scrape time."""
         now = time.monotonic()
         for name, pool in self._plane.pools.items():
-            yield from cluster_samples(name, pool.cluster.gauges, pool.cluster.counters)
+            cluster = pool.cluster
+            yield from cluster_samples(name, cluster.gauges, cluster.counters, cluster.retries.counters)
         seen: set[str] = set()
         for rule in rules_of(self._director.snapshot):
             for destination in destinations_of(rule):
