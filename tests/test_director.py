@@ -80,7 +80,10 @@ def test_a_declared_path_cannot_break_out_of_location(directing: Directing, mani
 
 @pytest.mark.parametrize(
     "rules",
-    ["[{matches: [{path: {value: /}}]}]", "[{filters: [{type: CORS, cors: {}}], backendRefs: [{name: s, port: 80}]}]"],
+    [
+        "[{matches: [{path: {value: /}}]}]",
+        "[{filters: [{type: ExtensionRef, extensionRef: {group: a, kind: B, name: c}}]}]",
+    ],
 )
 def test_a_broken_rule_is_answered_500(directing: Directing, manifests: Any, facts: Facts, rules: str) -> None:
     """It has no backendRefs, or a filter that must not be skipped; the route is told all the same."""

@@ -25,18 +25,20 @@ from .picking import Picking, dropped, pick_request, refusal_of
 from .plans import Directed, Effective, Held, MirrorPlan, Plan, Refused, RequestFacts
 from .replanning import moved
 from .resources.endpoints import Address
-from .routing.filters import redirect_location, rewrite_path
+from .routing.filters import rewrite_path
 from .routing.paths import normalize
 from .routing.splitting import choose_backend, mirrors_of, resolve_model, sampling_draw
 from .routing.table import (
+    Backend,
     Destination,
     DestinationKind,
     HeaderChanges,
-    Listener,
     Mirror,
     Rule,
     TrafficPolicy,
+    UrlRewrite,
 )
+from .rule_answers import answered_by_rule, cors_changes, find_match, redirected
 from .scheduling.endpoints import EndpointHealth
 from .scheduling.picks import NoEndpoint, Pick, PickRequest
 from .snapshot import Snapshot
@@ -52,9 +54,8 @@ __all__ = [
 _LAST_PICKS = 8
 """A pick keeps its tables alive, so the number is small."""
 
-_VISIBLE = "".join(map(chr, range(0x21, 0x7F)))
-"""What a header value or a request line may hold beside blanks; a declared path may hold anything."""
-_OF_A_TARGET = _VISIBLE.replace("#", "")
+_OF_A_TARGET = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
+"""What a request line may hold beside blanks; a declared path may hold anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +114,12 @@ class Director:
         if isinstance(listener, Refusal):
             return Directed(Refused(listener))
         name = f"{listener.gateway[0]}/{listener.gateway[1]}/{listener.name}"
-        match = router.match(listener, facts.method.decode("latin-1"), host, target, facts.fields)
+        match, preflight = find_match(router, listener, facts, host, target)
         if match is None:
             return Directed(Refused(Refusal.NO_ROUTE), listener=name)
         rule = match.rule
         return Directed(
-            self._answered_by_rule(rule, listener, facts, host, target),
+            preflight or answered_by_rule(rule, facts, target),
             listener=name,
             route=f"{rule.route[0]}/{rule.route[1]}",
             rule_index=rule.index,
@@ -126,23 +127,13 @@ class Director:
             path=target,
             match=match,
             needs_body=needs_body(rule),
+            cors=None if preflight is not None else cors_changes(rule, facts),
         )
 
     def direct(self, host: str, port: int) -> Directed:
         """Go where an addon wants to go, in a cluster of that address alone."""
         address = Address(host, port)
         return Directed(None, cluster=f"direct/{address}", direct=address)
-
-    def _answered_by_rule(
-        self, rule: Rule, listener: Listener, facts: RequestFacts, host: str, target: str
-    ) -> Refused | None:
-        if rule.broken:
-            return Refused(Refusal.INVALID_BACKEND)
-        if rule.redirect is not None:
-            status, location = redirect_location(rule.redirect, facts.scheme, host, listener.port, target)
-            headers = ((b"location", quote(location, safe=_VISIBLE).encode()),)
-            return Refused(Refusal.REDIRECT, status=status, headers=headers)
-        return None
 
     def draw(self) -> float:
         """Draw from [0, 1)."""
@@ -163,8 +154,11 @@ class Director:
         backend = choose_backend(rule, self._rng.random()) if held is None else held.backend
         if backend is None or backend.destination is None:
             return Refused(Refusal.INVALID_BACKEND)
+        if backend.redirect is not None:
+            return redirected(backend.redirect, facts, directed.path)
         destination = backend.destination
-        path = _target(rule, directed.path)
+        rewrite = backend.rewrite or rule.rewrite
+        path = _target(rewrite, directed.path)
         request = self._read(facts, path, body)
         pool = destination.kind is DestinationKind.INFERENCE_POOL
         if isinstance(request, BadRequest):
@@ -190,19 +184,19 @@ class Director:
         picked, state, seconds = self.picking.pick(destination, rule.traffic, wanted)
         if isinstance(picked, NoEndpoint):
             return refusal_of(picked, destination, model)
-        mirrors, sampled_out, control = self._mirrors(rule, destination, facts, request, wanted, picked)
+        mirrors, sampled_out, control = self._mirrors(rule, backend, facts, request, wanted, picked)
         return Plan(
             address=picked.view.address,
             cluster=rule.cluster,
             pool=destination.ref,
             path=path.encode(),
-            host=None if rule.rewrite is None or rule.rewrite.hostname is None else rule.rewrite.hostname.encode(),
+            host=None if rewrite is None or rewrite.hostname is None else rewrite.hostname.encode(),
             body=body,
             request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
             limits=limits_of(rule.traffic),
             timeouts=timeouts_of(rule, pool=pool),
             request_changes=_changes(rule.request_headers, backend.request_headers),
-            response_changes=_changes(rule.response_headers, backend.response_headers),
+            response_changes=_changes(rule.response_headers, backend.response_headers, directed.cors),
             retry=rule.retry,
             rule=rule,
             destination=destination,
@@ -287,7 +281,7 @@ class Director:
     def _mirrors(
         self,
         rule: Rule,
-        primary: Destination,
+        backend: Backend,
         facts: RequestFacts,
         request: InferenceRequest | None,
         wanted: PickRequest,
@@ -295,15 +289,16 @@ class Director:
     ) -> tuple[tuple[MirrorPlan, ...], tuple[Mirror, ...], Address | None]:
         if not rule.mirrors:
             return (), (), None
-        chosen = mirrors_of(rule, self._draw(rule, facts, request))
+        chosen, sampled_out = mirrors_of(rule, backend, self._draw(rule, facts, request))
         plans = []
         for mirror in chosen:
             # The copy is of what the primary gets, whose model may have been rewritten.
             asked = replace(wanted, model=mirror.policy.candidate.model_name or wanted.model)
             found, _, _ = self.picking.pick(mirror.destination, TrafficPolicy(), asked)
             plans.append(MirrorPlan(mirror, None if isinstance(found, NoEndpoint) else found.view.address))
-        control = self._control(rule, primary, wanted, picked) if chosen else None
-        return tuple(plans), tuple(m for m in rule.mirrors if m not in chosen), control
+        primary = backend.destination if chosen else None
+        control = None if primary is None else self._control(rule, primary, wanted, picked)
+        return tuple(plans), sampled_out, control
 
     def _draw(self, rule: Rule, facts: RequestFacts, request: InferenceRequest | None) -> float:
         """Draw once for all mirrors of a request: at random, or by what the policy says sticks together."""
@@ -342,13 +337,13 @@ def destinations_of(rule: Rule) -> list[Destination]:
     return primary + [mirror.destination for mirror in rule.mirrors]
 
 
-def _target(rule: Rule, path: str) -> str:
+def _target(rewrite: UrlRewrite | None, path: str) -> str:
     """Return the request target to send, of characters that a request line can hold."""
-    if rule.rewrite is None or rule.rewrite.path is None:
+    if rewrite is None or rewrite.path is None:
         return path
-    rewritten = quote(rewrite_path(rule.rewrite.path, path), safe=_OF_A_TARGET)
+    rewritten = quote(rewrite_path(rewrite.path, path), safe=_OF_A_TARGET)
     return rewritten if rewritten.startswith("/") else f"/{rewritten}"
 
 
-def _changes(*changes: HeaderChanges) -> tuple[HeaderChanges, ...]:
+def _changes(*changes: HeaderChanges | None) -> tuple[HeaderChanges, ...]:
     return tuple(change for change in changes if change)

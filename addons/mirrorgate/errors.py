@@ -58,6 +58,8 @@ class Refusal(enum.StrEnum):
     MISDIRECTED = "misdirected"
     """The request is for another listener than the one that the TLS handshake chose."""
     REDIRECT = "redirect"
+    PREFLIGHT = "preflight"
+    """Not a refusal either: a CORS filter answers whether a browser may ask."""
     INVALID_BACKEND = "invalid_backend"
     NO_ENDPOINTS = "no_endpoints"
     SATURATED = "saturated"
@@ -128,6 +130,7 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.NO_ROUTE: LocalReply(404, "NR", "route_not_found"),
     Refusal.MISDIRECTED: LocalReply(421, "NR", "misdirected_request", "Misdirected Request"),
     Refusal.REDIRECT: LocalReply(302, "-", "direct_response"),
+    Refusal.PREFLIGHT: LocalReply(200, "-", "cors_preflight"),
     Refusal.INVALID_BACKEND: LocalReply(500, "-", "direct_response"),
     Refusal.NO_ENDPOINTS: LocalReply(503, "UH", "no_healthy_upstream", "no healthy upstream"),
     Refusal.SATURATED: LocalReply(

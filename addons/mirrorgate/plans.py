@@ -13,7 +13,7 @@ from .routing.splitting import ModelChoice
 from .routing.table import Backend, Destination, HeaderChanges, Match, Mirror, Rule
 from .scheduling.picks import Pick, PickRequest, PickState
 
-__all__ = ["Directed", "Effective", "Held", "MirrorPlan", "Plan", "Refused", "RequestFacts"]
+__all__ = ["Directed", "Effective", "Fields", "Held", "MirrorPlan", "Plan", "Refused", "RequestFacts"]
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -88,6 +88,8 @@ class Directed:
     match: Match | None = None
     needs_body: bool = False
     """Whether the request's body must be read before it can be sent on."""
+    cors: HeaderChanges | None = None
+    """What the rule's CORS filter changes in every answer, the gateway's own too; `None` without one."""
     direct: Address | None = None
     """An address that an addon has set, used as it is."""
 

@@ -161,3 +161,17 @@ async def test_large_bodies_are_sent_whole(run: Any) -> None:
         answer = await client.request("POST", "/", body=b"x" * size)
         assert answer.body == b"%d" % size
         assert running.backend.requests[-1].header("content-length") == str(size)
+
+
+async def test_a_script_may_read_why_it_was_refused(run: Any) -> None:
+    """An answer of the gateway's own has the fields of the rule's CORS filter, as Envoy's has (measured)."""
+    cors = 'filters: [{type: CORS, cors: {allowOrigins: ["https://a.com"], exposeHeaders: [x-why]}}]'
+    running = await run(OK, rule=cors, policy="circuitBreaker: {maxPendingRequests: 0}")
+    client = await running.client()
+    answer = await client.request("GET", "/", [("origin", "https://a.com")])
+    assert answer.status == 503
+    assert answer.head.header("access-control-allow-origin") == "https://a.com"
+    assert answer.head.header("access-control-expose-headers") == "x-why"
+    other = await client.request("GET", "/", [("origin", "https://b.com")])
+    assert other.status == 503
+    assert other.head.header("access-control-allow-origin") is None

@@ -21,6 +21,11 @@ def rule(*weights: int, fractions: tuple[float, ...] = ()) -> Rule:
     return Rule(("default", "r"), 0, None, "c", backends, mirrors)
 
 
+def mirrored(split: Rule, draw: float) -> tuple[Mirror, ...]:
+    """Return the mirrors that a draw chooses for the first backend."""
+    return mirrors_of(split, Backend(1, "b0", POOL), draw)[0]
+
+
 def pool(*models: PoolModel, closed: bool = False, objectives: dict[str, int] | None = None) -> Destination:
     return Destination(
         DestinationKind.INFERENCE_POOL, "default", "p", None, (), models, closed, objectives=objectives or {}
@@ -73,7 +78,7 @@ def test_evenly_spread_draws_fall_exactly_by_weight(weights: list[int]) -> None:
 def test_samples_are_nested(one: float, other: float, draw: float) -> None:
     """All mirrors share one draw, so that a smaller sample is part of a larger one."""
     small, large = sorted((one, other))
-    chosen = {mirror.fraction for mirror in mirrors_of(rule(fractions=(small, large)), draw)}
+    chosen = {mirror.fraction for mirror in mirrored(rule(fractions=(small, large)), draw)}
     assert small not in chosen or large in chosen
 
 
@@ -81,14 +86,25 @@ def test_samples_are_nested(one: float, other: float, draw: float) -> None:
 def test_none_and_all(fraction: float, sent: bool) -> None:
     """A share of 0 sends nothing and one of 1 everything, at both ends of the draw."""
     for draw in (0.0, 1 - 2**-53):
-        assert bool(mirrors_of(rule(fractions=(fraction,)), draw)) is sent
+        assert bool(mirrored(rule(fractions=(fraction,)), draw)) is sent
+
+
+def test_a_backends_mirror_copies_its_share_alone() -> None:
+    """The mirror of one backendRef takes no part in requests to another, not even as one that was sampled out."""
+    everyones = Mirror(0, "m", POOL, 1.0, ShadowPolicySpec())
+    seconds = Mirror(0, "b-m", POOL, 0.5, ShadowPolicySpec(), backend=1)
+    backends = (Backend(1, "b0", POOL), Backend(1, "b1", POOL, index=1))
+    split = Rule(("default", "r"), 0, None, "c", backends, (everyones, seconds))
+    assert mirrors_of(split, backends[0], 0.2) == ((everyones,), ())
+    assert mirrors_of(split, backends[1], 0.2) == ((everyones, seconds), ())
+    assert mirrors_of(split, backends[1], 0.7) == ((everyones,), (seconds,))
 
 
 def test_percentages_hold() -> None:
     """20 %, 50 % and 35 % of 500 requests within three sigma, as in httproute-request-percentage-mirror."""
     rng = random.Random(3)
-    mirrored = rule(fractions=(0.2, 0.5, 0.35))
-    counts = Counter(mirror.index for _ in range(500) for mirror in mirrors_of(mirrored, rng.random()))
+    split = rule(fractions=(0.2, 0.5, 0.35))
+    counts = Counter(mirror.index for _ in range(500) for mirror in mirrored(split, rng.random()))
     for index, share in enumerate((0.2, 0.5, 0.35)):
         assert abs(counts[index] - 500 * share) <= 3 * (500 * share * (1 - share)) ** 0.5
 

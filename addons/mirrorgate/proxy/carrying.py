@@ -19,6 +19,7 @@ from ..errors import OVERFLOWS, REPLIES, Refusal
 from ..exchange import Exchange, Permit, State
 from ..plans import Plan, Refused
 from ..resources.endpoints import Address
+from ..routing.table import HeaderChanges
 from . import replying
 from .answering import Answer
 from .clocks import Clocks
@@ -64,6 +65,8 @@ class Carrier:
             client=f"{self.client.peername[0]}:{self.client.peername[1]}",
         )
         self.plan: Plan | None = None
+        self.cors: HeaderChanges | None = None
+        """What the rule's CORS filter changes in an answer of the gateway's own."""
         self.upload: Upload | None = None
         """Set when the request streams; a buffered one is sent whole."""
         self.answer = Answer(self)

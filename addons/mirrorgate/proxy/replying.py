@@ -11,6 +11,7 @@ from mitmproxy import http
 from ..admission.limits import UNLIMITED
 from ..errors import OVERFLOWS, REPLIES, LocalReply, Refusal
 from ..plans import Plan, Refused
+from ..routing.filters import apply
 from .mitm import killed
 from .rendering import forwarded_head, last_chunk, local_fields, reason_of, reply_body, websocket_upgrade
 
@@ -72,7 +73,7 @@ async def refuse(carrier: Carrier, refused: Refused) -> None:
     reply = carrier.facts.refuse(refused.refusal)
     body, content_type = reply_body(reply, refused, openai=carrier.plane.director.speaks_openai(carrier.facts.path))
     status = refused.status or reply.status
-    fields = local_fields(body, content_type, refused.headers)
+    fields = _with_cors(carrier, local_fields(body, content_type, refused.headers))
     now = time.time()
     flow.response = http.Response(b"HTTP/1.1", status, reason_of(status), http.Headers(fields), body, None, now, now)
     note_refusal(carrier, refused.refusal, status)
@@ -129,8 +130,13 @@ def send_local(carrier: Carrier, reply: LocalReply, message: str = "") -> None:
     openai = carrier.plane.director.speaks_openai(carrier.facts.path)
     body, content_type = reply_body(reply, refused, openai=openai)
     carrier.close = carrier.close or reply.close
-    fields = local_fields(body, content_type, ())
+    fields = _with_cors(carrier, local_fields(body, content_type, ()))
     _write(carrier, reply.status, reason_of(reply.status), fields, body)
+
+
+def _with_cors(carrier: Carrier, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Let a browser's script read why it was refused, as Envoy does (measured)."""
+    return fields if carrier.cors is None else apply(carrier.cors, fields)
 
 
 async def _send_after_hooks(carrier: Carrier) -> None:

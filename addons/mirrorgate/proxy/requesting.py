@@ -143,6 +143,7 @@ def _note_route(carrier: Carrier, directed: Directed) -> None:
     facts.route = directed.route
     facts.rule = directed.rule_index
     facts.cluster = directed.cluster
+    carrier.cors = directed.cors
     metadata["mirrorgate.route"] = directed.route
     metadata["mirrorgate.cluster"] = directed.cluster
 

@@ -6,8 +6,9 @@ the `Router`'s; this walks the same table in the same order, match by match, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from .filters import redirect_location, rewrite_path
 from .hostnames import covers, host_of
@@ -15,7 +16,7 @@ from .matching import Headers, Question, Router, mismatch
 from .paths import normalize
 from .rendering import render_match, render_rule
 from .splitting import choose_backend, resolve_model
-from .table import Backend, Listener, Match, RouteTable, Rule
+from .table import Backend, Listener, Match, Redirect, RouteTable, Rule, UrlRewrite
 
 __all__ = ["BackendShare", "Considered", "Explanation", "explain"]
 
@@ -45,6 +46,8 @@ class BackendShare:
     model: str | None
     """What the server is asked for; with several targets the names and their shares."""
     criticality: str | None
+    path: str | None = None
+    """The path that is forwarded to it where it has a rewrite of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +104,11 @@ def explain(
     rule = match.rule
     if rule.broken:
         return _answered(path, listeners, told, omitted, f"500: {rule.broken}", rule)
+    locate = partial(_located, scheme=scheme, authority=host, port=listener.port, target=path)
     if rule.redirect is not None:
-        status, location = redirect_location(rule.redirect, scheme, host, listener.port, path)
-        return _answered(path, listeners, told, omitted, f"{status}: redirect to {location}", rule)
+        return _answered(path, listeners, told, omitted, locate(rule.redirect), rule)
     if choose_backend(rule, 0.0) is None:
         return _answered(path, listeners, told, omitted, "500: every backendRef has weight 0", rule)
-    rewrite = None if rule.rewrite is None else rule.rewrite.path
     return Explanation(
         path=path,
         listeners=listeners,
@@ -114,8 +116,8 @@ def explain(
         omitted=omitted,
         outcome=f"forwarded by {rule.title}",
         rule=render_rule(rule),
-        forwarded_path=path if rewrite is None else rewrite_path(rewrite, path),
-        backends=tuple(_backends(rule, model)),
+        forwarded_path=path if rule.rewrite is None else _rewritten(rule.rewrite, path),
+        backends=tuple(_backends(rule, model, path, locate)),
         mirrors=tuple(_mirrors(rule)),
     )
 
@@ -161,7 +163,16 @@ def _matches(listener: Listener, chosen: Match | None, host: str, question: Ques
             yield Considered(title, mismatch(match, question))
 
 
-def _backends(rule: Rule, model: str | None) -> Iterator[BackendShare]:
+def _located(redirect: Redirect, *, scheme: str, authority: str, port: int, target: str) -> str:
+    status, location = redirect_location(redirect, scheme, authority, port, target)
+    return f"{status}: redirect to {location}"
+
+
+def _rewritten(rewrite: UrlRewrite, path: str) -> str:
+    return path if rewrite.path is None else rewrite_path(rewrite.path, path)
+
+
+def _backends(rule: Rule, model: str | None, path: str, locate: Callable[[Redirect], str]) -> Iterator[BackendShare]:
     total = sum(backend.weight for backend in rule.backends)
     for backend in rule.backends:
         share = backend.weight / total if total else 0.0
@@ -171,9 +182,12 @@ def _backends(rule: Rule, model: str | None) -> Iterator[BackendShare]:
         endpoints = tuple(str(address) for address in backend.destination.endpoints)
         choice = resolve_model(backend.destination, model, 0.0)
         answer = "" if endpoints else "503: no endpoint is ready"
+        if backend.redirect is not None:
+            answer = locate(backend.redirect)
         if not choice.known:
             answer = f"404: the pool does not have the model {model!r}"
-        yield BackendShare(backend.ref, share, answer, endpoints, _targets(backend, model), choice.criticality)
+        own = None if backend.rewrite is None else _rewritten(backend.rewrite, path)
+        yield BackendShare(backend.ref, share, answer, endpoints, _targets(backend, model), choice.criticality, own)
 
 
 def _targets(backend: Backend, model: str | None) -> str | None:
@@ -195,4 +209,5 @@ def _mirrors(rule: Rule) -> Iterator[str]:
         target = (
             "no ready endpoint" if not mirror.destination.endpoints else f"{len(mirror.destination.endpoints)} ready"
         )
-        yield f"{100 * mirror.fraction:.4g} % of the requests to {mirror.destination.ref} ({target})"
+        whose = "" if mirror.backend is None else f" that fall on {rule.backends[mirror.backend].ref}"
+        yield f"{100 * mirror.fraction:.4g} % of the requests{whose} to {mirror.destination.ref} ({target})"

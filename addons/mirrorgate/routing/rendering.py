@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from .retrying import RetryPolicy
 from .table import (
     Backend,
+    Cors,
     Destination,
     HeaderChanges,
     HeaderMatch,
@@ -16,9 +17,11 @@ from .table import (
     Mirror,
     PathRewrite,
     PoolModel,
+    Redirect,
     RouteTable,
     Rule,
     TrafficPolicy,
+    UrlRewrite,
 )
 
 __all__ = ["render", "render_match", "render_rule"]
@@ -68,8 +71,6 @@ def _value(match: HeaderMatch) -> str:
 
 def render_rule(rule: Rule) -> Document:
     """Return one rule with all that is resolved for it."""
-    rewrite = rule.rewrite
-    redirect = rule.redirect
     return _set(
         cluster=rule.cluster,
         route="/".join(rule.route),
@@ -80,16 +81,9 @@ def render_rule(rule: Rule) -> Document:
         mirrors=[_mirror(mirror) for mirror in rule.mirrors],
         requestHeaders=_changes(rule.request_headers),
         responseHeaders=_changes(rule.response_headers),
-        rewrite=None if rewrite is None else _set(hostname=rewrite.hostname, path=_rewrite(rewrite.path)),
-        redirect=None
-        if redirect is None
-        else _set(
-            status=redirect.status,
-            scheme=redirect.scheme,
-            hostname=redirect.hostname,
-            port=redirect.port,
-            path=_rewrite(redirect.path),
-        ),
+        rewrite=_url_rewrite(rule.rewrite),
+        redirect=_redirect(rule.redirect),
+        cors=None if rule.cors is None else _cors(rule.cors),
         timeouts=_set(**{field.name: getattr(rule.timeouts, field.name) for field in fields(rule.timeouts)}),
         retry=_retry(rule.retry),
         traffic=_traffic(rule.traffic),
@@ -103,6 +97,8 @@ def _backend(backend: Backend) -> Document:
         invalid=backend.invalid,
         requestHeaders=_changes(backend.request_headers),
         responseHeaders=_changes(backend.response_headers),
+        rewrite=_url_rewrite(backend.rewrite),
+        redirect=_redirect(backend.redirect),
         **({"ref": backend.ref} if backend.destination is None else _destination(backend.destination)),
     )
 
@@ -111,6 +107,7 @@ def _mirror(mirror: Mirror) -> Document:
     return _set(
         cluster=mirror.cluster,
         fraction=mirror.fraction,
+        backend=mirror.backend,
         policy=mirror.policy_source,
         **_destination(mirror.destination),
     )
@@ -162,6 +159,35 @@ def _rewrite(rewrite: PathRewrite | None) -> str:
     if rewrite is None:
         return ""
     return rewrite.value if rewrite.prefix is None else f"{rewrite.prefix} -> {rewrite.value}"
+
+
+def _url_rewrite(rewrite: UrlRewrite | None) -> Document | None:
+    return None if rewrite is None else _set(hostname=rewrite.hostname, path=_rewrite(rewrite.path))
+
+
+def _redirect(redirect: Redirect | None) -> Document | None:
+    if redirect is None:
+        return None
+    return _set(
+        status=redirect.status,
+        scheme=redirect.scheme,
+        hostname=redirect.hostname,
+        port=redirect.port,
+        path=_rewrite(redirect.path),
+    )
+
+
+def _cors(cors: Cors) -> Document:
+    exact = sorted(f"{scheme}://{host}:{port}" for scheme, host, port in cors.origins)
+    wild = [f"{scheme}://*{suffix}:{port}" for scheme, suffix, port in cors.suffixes]
+    return _set(
+        origins=["*"] if cors.any_origin else exact + wild,
+        credentials=cors.credentials,
+        methods=cors.methods,
+        headers=cors.headers,
+        expose=cors.expose,
+        maxAge=cors.max_age,
+    )
 
 
 def _set(**values: object) -> Document:

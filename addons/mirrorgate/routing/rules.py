@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..resources.http_route import HTTPBackendRef, HTTPHeaderMatch, HTTPQueryParamMatch, HTTPRoute, HTTPRouteMatch
+from ..resources.http_route import HTTPHeaderMatch, HTTPQueryParamMatch, HTTPRoute, HTTPRouteMatch
 from .conditions import Finding
-from .modifiers import Modifiers, compile_filters, header_changes
+from .modifiers import Modifiers, compile_backend_filters, compile_filters
 from .notes import Notes
 from .paths import normalize
 from .references import References
 from .retrying import route_retry
-from .table import Backend, HeaderChanges, HeaderMatch, PathKind, PathMatch, Rule, Timeouts
+from .table import Backend, HeaderMatch, Mirror, PathKind, PathMatch, Rule, Timeouts, UrlRewrite
 
 __all__ = ["CompiledRule", "DeclaredMatch", "compile_rules"]
 
@@ -50,10 +51,12 @@ def _compile_rule(route: HTTPRoute, index: int, references: References, notes: N
     path = f"spec.rules[{index}]"
     cluster = f"httproute/{route.key[0]}/{route.key[1]}/rule/{index}"
     modifiers = compile_filters(route, index, cluster, references, notes)
-    backends = tuple(
-        _compile_backend(route, ref, f"{path}.backendRefs[{position}]", references, notes)
-        for position, ref in enumerate(declared.backend_refs)
-    )
+    backends: list[Backend] = []
+    mirrors = modifiers.mirrors
+    for position in range(len(declared.backend_refs)):
+        backend, more = _compile_backend(route, index, position, cluster, modifiers.rewrite, references, notes)
+        backends.append(backend)
+        mirrors += more
     if declared.session_persistence is not None:
         notes.warn(f"{path}.sessionPersistence", "sessionPersistence is not honoured by this version of Mirrorgate")
     if not declared.backend_refs and modifiers.redirect is None and index not in notes.invalid:
@@ -67,12 +70,13 @@ def _compile_rule(route: HTTPRoute, index: int, references: References, notes: N
         index=index,
         name=declared.name,
         cluster=cluster,
-        backends=backends,
-        mirrors=modifiers.mirrors,
+        backends=tuple(backends),
+        mirrors=mirrors,
         request_headers=modifiers.request_headers,
         response_headers=modifiers.response_headers,
         rewrite=modifiers.rewrite,
         redirect=modifiers.redirect,
+        cors=modifiers.cors,
         timeouts=Timeouts() if timeouts is None else Timeouts(timeouts.request, timeouts.backend_request),
         retry=None if declared.retry is None else route_retry(declared.retry),
         broken=_broken(notes.invalid.get(index), backends, modifiers),
@@ -80,7 +84,7 @@ def _compile_rule(route: HTTPRoute, index: int, references: References, notes: N
     return CompiledRule(rule, matches)
 
 
-def _broken(invalid: Finding | None, backends: tuple[Backend, ...], modifiers: Modifiers) -> str:
+def _broken(invalid: Finding | None, backends: Sequence[Backend], modifiers: Modifiers) -> str:
     if invalid is not None:
         return f"{invalid.reason}: {invalid.message}"
     if not backends and modifiers.redirect is None:
@@ -88,23 +92,38 @@ def _broken(invalid: Finding | None, backends: tuple[Backend, ...], modifiers: M
     return ""
 
 
-def _compile_backend(route: HTTPRoute, ref: HTTPBackendRef, path: str, references: References, notes: Notes) -> Backend:
+def _compile_backend(
+    route: HTTPRoute,
+    rule: int,
+    index: int,
+    cluster: str,
+    rewrite: UrlRewrite | None,
+    references: References,
+    notes: Notes,
+) -> tuple[Backend, tuple[Mirror, ...]]:
+    """Compile a backendRef and the mirrors of its share; `rewrite` is the rule's, under its own."""
+    ref = route.spec.rules[rule].backend_refs[index]
     resolved = references.backend(ref, route.metadata.namespace)
+    modifiers, unfit = compile_backend_filters(route, rule, index, cluster, references, notes)
     if resolved.finding is not None:
-        notes.unresolve(path, resolved.finding)
-        return Backend(ref.weight, resolved.ref, None, resolved.finding.reason)
-    request, response = HeaderChanges(), HeaderChanges()
-    for index, entry in enumerate(ref.filters):
-        if entry.type == "RequestHeaderModifier" and entry.request_header_modifier is not None:
-            request = header_changes(entry.request_header_modifier)
-        elif entry.type == "ResponseHeaderModifier" and entry.response_header_modifier is not None:
-            response = header_changes(entry.response_header_modifier)
-        else:
-            message = f"filter {entry.type} is not supported on a backendRef: the backend's share is answered 500"
-            notes.warn(f"{path}.filters[{index}]", message)
-            notes.partial.append(Finding("UnsupportedValue", f"{path}: {message}"))
-            return Backend(ref.weight, resolved.ref, None, "UnsupportedValue")
-    return Backend(ref.weight, resolved.ref, resolved.destination, "", request, response)
+        notes.unresolve(f"spec.rules[{rule}].backendRefs[{index}]", resolved.finding)
+        return Backend(ref.weight, resolved.ref, None, resolved.finding.reason, index=index), ()
+    if unfit is not None:
+        return Backend(ref.weight, resolved.ref, None, unfit.reason, index=index), ()
+    own = modifiers.rewrite
+    if own is not None and rewrite is not None:
+        own = UrlRewrite(own.hostname or rewrite.hostname, own.path or rewrite.path)
+    backend = Backend(
+        weight=ref.weight,
+        ref=resolved.ref,
+        destination=resolved.destination,
+        request_headers=modifiers.request_headers,
+        response_headers=modifiers.response_headers,
+        rewrite=own,
+        redirect=modifiers.redirect,
+        index=index,
+    )
+    return backend, modifiers.mirrors
 
 
 def _compile_matches(declared: tuple[HTTPRouteMatch, ...], rule: int, notes: Notes) -> tuple[DeclaredMatch, ...]:

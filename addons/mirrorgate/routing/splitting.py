@@ -101,12 +101,15 @@ def _weighted(weights: Sequence[int], draw: float) -> int | None:
     return max(index for index, weight in enumerate(weights) if weight)
 
 
-def mirrors_of(rule: Rule, draw: float) -> tuple[Mirror, ...]:
-    """Return the mirrors that get a copy of a request, all decided by one draw in [0, 1).
+def mirrors_of(rule: Rule, backend: Backend, draw: float) -> tuple[tuple[Mirror, ...], tuple[Mirror, ...]]:
+    """Return the mirrors that get a copy of a request to a backend, and those that it is sampled out of.
 
-    The samples are nested, as Envoy's are (measured): every request in a 20 % mirror is also in an 80 % one.
+    All are decided by one draw in [0, 1). The samples are nested, as Envoy's are (measured): every request in a 20 %
+    mirror is also in an 80 % one.
     """
-    return tuple(mirror for mirror in rule.mirrors if draw < mirror.fraction)
+    concerned = [mirror for mirror in rule.mirrors if mirror.backend in (None, backend.index)]
+    chosen = tuple(mirror for mirror in concerned if draw < mirror.fraction)
+    return chosen, tuple(mirror for mirror in concerned if draw >= mirror.fraction)
 
 
 def sampling_draw(key: bytes) -> float:

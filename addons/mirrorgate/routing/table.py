@@ -19,6 +19,7 @@ from .retrying import RetryPolicy
 
 __all__ = [
     "Backend",
+    "Cors",
     "Destination",
     "DestinationKind",
     "HeaderChanges",
@@ -74,6 +75,25 @@ class Redirect:
     hostname: str | None = None
     port: int | None = None
     path: PathRewrite | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """A CORS filter: from which origins browsers may ask, and what they are told (`HTTPCORSFilter`)."""
+
+    any_origin: bool = False
+    origins: frozenset[tuple[str, str, int]] = frozenset()
+    """Scheme, host in lower case and port."""
+    suffixes: tuple[tuple[str, str, int], ...] = ()
+    """The same for wildcards: the host's end, such as `.bar.com`; empty for every host."""
+    credentials: bool = False
+    methods: str = ""
+    """The value of `Access-Control-Allow-Methods`; `*` answers with the method that is asked about."""
+    headers: str = ""
+    """The value of `Access-Control-Allow-Headers`; `*` answers with the names that are asked about."""
+    expose: str = ""
+    max_age: int = 5
+    """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +210,12 @@ class Backend:
     """The condition's reason: `BackendNotFound`, `InvalidKind`, `RefNotPermitted` ..."""
     request_headers: HeaderChanges = HeaderChanges()
     response_headers: HeaderChanges = HeaderChanges()
+    rewrite: UrlRewrite | None = None
+    """The backend's own URLRewrite over the rule's; `None` leaves the rule's."""
+    redirect: Redirect | None = None
+    """Its share of the requests is redirected instead of forwarded."""
+    index: int = 0
+    """Its place in `backendRefs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +223,7 @@ class Mirror:
     """One RequestMirror filter whose backend exists."""
 
     index: int
-    """The filter's index in the rule, as in Envoy Gateway's cluster name."""
+    """The filter's index in its list, as in Envoy Gateway's cluster name."""
     cluster: str
     """Such as `httproute/default/mirror-route/rule/0-mirror-0`."""
     destination: Destination
@@ -206,6 +232,8 @@ class Mirror:
     policy: ShadowPolicySpec
     policy_source: str = ""
     """`namespace/name` of the ShadowPolicy, empty when the defaults apply."""
+    backend: int | None = None
+    """The index of the backendRef whose share alone is copied; `None` for the whole rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +248,12 @@ class Rule:
     """Such as `httproute/default/mirror-route/rule/0` (Envoy Gateway's name)."""
     backends: tuple[Backend, ...] = ()
     mirrors: tuple[Mirror, ...] = ()
+    """The rule's own and those of its backendRefs."""
     request_headers: HeaderChanges = HeaderChanges()
     response_headers: HeaderChanges = HeaderChanges()
     rewrite: UrlRewrite | None = None
     redirect: Redirect | None = None
+    cors: Cors | None = None
     timeouts: Timeouts = Timeouts()
     retry: RetryPolicy | None = None
     traffic: TrafficPolicy = TrafficPolicy()

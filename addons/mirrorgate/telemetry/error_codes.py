@@ -27,6 +27,7 @@ _INFERENCE: Mapping[str, str] = {
     Refusal.DRAINING: "ServiceUnavailable",
     Refusal.INTERNAL: "Internal",
     Refusal.REDIRECT: "",
+    Refusal.PREFLIGHT: "",
     Refusal.CLIENT_LEFT: "",
 }
 """Canonical codes of the inference extension (`pkg/epp/util/error`); what is not here is the model server's fault."""
@@ -57,7 +58,7 @@ def inference_error_code(refusal: str, status: int, flag: str) -> str:
 def error_type(refusal: str, status: int, flag: str) -> str:
     """Return OpenTelemetry's `error.type`: our refusal, else the status, else the flag of a cut answer, else empty."""
     if refusal:
-        return "" if refusal == Refusal.REDIRECT else refusal
+        return "" if refusal in (Refusal.REDIRECT, Refusal.PREFLIGHT) else refusal
     if status >= 400:
         return str(status) if status < 600 else "_OTHER"
     return "" if flag == "-" else flag

@@ -27,7 +27,8 @@ _TIMEOUTS = {
 }
 _CONNECT_FAILURES = {Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value}
 _NOT_UPSTREAM = {
-    Refusal.NO_ROUTE.value, Refusal.REDIRECT.value, Refusal.INVALID_BACKEND.value, Refusal.NO_ENDPOINTS.value,
+    Refusal.NO_ROUTE.value, Refusal.REDIRECT.value, Refusal.PREFLIGHT.value, Refusal.INVALID_BACKEND.value,
+    Refusal.NO_ENDPOINTS.value,
     Refusal.PENDING_OVERFLOW.value, Refusal.ACTIVE_OVERFLOW.value, Refusal.FORCED_OPEN.value, Refusal.SATURATED.value,
     Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value,
     Refusal.BAD_REQUEST.value, Refusal.BAD_INFERENCE_REQUEST.value,
