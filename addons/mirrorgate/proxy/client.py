@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -252,7 +253,8 @@ class ClientConnection(asyncio.Protocol):
 
     def end_writing(self) -> None:
         if not self.closed and self.transport.can_write_eof():
-            self.transport.write_eof()
+            with contextlib.suppress(OSError):  # a reset that the loop has not told of yet
+                self.transport.write_eof()
 
     def exchange_done(self, *, close: bool) -> None:
         """End the exchange under way: close, or go on to the next request."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -103,7 +104,8 @@ class Upstream(asyncio.Protocol):
     def end_writing(self) -> None:
         """Pass the end of a tunnel's stream on."""
         if self._transport is not None and self._transport.can_write_eof() and not self._transport.is_closing():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # a reset that the loop has not told of yet
+                self._transport.write_eof()
 
     def pause(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
