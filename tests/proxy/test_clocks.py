@@ -103,7 +103,7 @@ async def test_nobody_is_cut_while_an_addon_is_at_work() -> None:
     [
         ("timeout: {http: {requestTimeout: 30ms}}", 504, "UT", "response_timeout"),
         ("timeout: {http: {streamIdleTimeout: 30ms, requestTimeout: 0s}}", 504, "SI", "stream_idle_timeout"),
-        ("timeout: {http: {maxStreamDuration: 30ms}}", 504, "UMSDR", "max_stream_duration"),
+        ("timeout: {http: {maxStreamDuration: 500ms}}", 504, "UMSDR", "max_stream_duration"),
     ],
 )
 @pytest.mark.parametrize("started", [False, True])
