@@ -209,6 +209,16 @@ def test_listener_isolation() -> None:
     assert Router(listeners("a.com")).select_listener(80, "b.com") is None
 
 
+def test_an_address_is_its_gateways_own() -> None:
+    """A request to an address that a Gateway names is for that Gateway, even where only another's listener fits."""
+    everywhere = Listener(("default", "everywhere"), "http", 80, "HTTP", "", (), ())
+    named = Listener(("default", "named"), "http", 80, "HTTP", "a.com", ("127.0.0.2",), ())
+    router = Router(RouteTable((everywhere, named)))
+    assert router.select_listener(80, "a.com", "127.0.0.2") is named
+    assert router.select_listener(80, "b.com", "127.0.0.2") is None
+    assert router.select_listener(80, "a.com", "127.0.0.1") is everywhere
+
+
 def test_addresses_limit_a_gateway() -> None:
     """A Gateway with addresses is found on those only; without an address asked for, on any."""
     base = listener_of([])

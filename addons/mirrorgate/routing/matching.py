@@ -201,9 +201,12 @@ class Router:
     def __init__(self, table: RouteTable) -> None:
         self.listeners = table.listeners
         self._listeners: dict[int, dict[str, list[Listener]]] = {}
+        self._claimed: dict[int, set[str]] = {}
+        """By port, the addresses that some Gateway has as its own."""
         self._hosts: dict[tuple[tuple[str, str], str], dict[str, _Paths]] = {}
         for listener in table.listeners:
             self._listeners.setdefault(listener.port, {}).setdefault(listener.hostname, []).append(listener)
+            self._claimed.setdefault(listener.port, set()).update(listener.addresses)
             ranked: dict[str, list[_Ranked]] = {}
             for item in enumerate(listener.matches):
                 ranked.setdefault(item[1].hostname, []).append(item)
@@ -215,14 +218,15 @@ class Router:
 
         `port` is the listeners' logical port, `host` a Host value in any case and with or without a port, and
         `address` the local address that the client reached: a Gateway with `spec.addresses` is served on
-        those only. `None` leaves addresses out of account.
+        those only, and has them for itself. `None` leaves addresses out of account.
         """
         hostnames = self._listeners.get(port)
         if hostnames is None:
             return None
+        owned = address is not None and address in self._claimed[port]
         for hostname in candidates(host_of(host)):
             for listener in hostnames.get(hostname, ()):
-                if address is None or not listener.addresses or address in listener.addresses:
+                if address is None or (address in listener.addresses if owned else not listener.addresses):
                     return listener
         return None
 

@@ -65,6 +65,6 @@ async def running_gateway(
     command = gateway_command(config, admin_port, program=program, options=options)
     async with Process(command, environment=environment) as process:
         # Its own word first: at the admin port another process might answer.
-        await process.printed("gateway listening at")
+        await process.printed("gateway listening at", timeout=60.0)
         await process.ready(admin_port)
         yield RunningGateway(process, port, AdminClient(admin_port), config)
