@@ -101,8 +101,8 @@ async def test_nobody_is_cut_while_an_addon_is_at_work() -> None:
 @pytest.mark.parametrize(
     ("policy", "status", "flag", "details"),
     [
-        ("timeout: {http: {requestTimeout: 30ms}}", 504, "UT", "response_timeout"),
-        ("timeout: {http: {streamIdleTimeout: 30ms, requestTimeout: 0s}}", 504, "SI", "stream_idle_timeout"),
+        ("timeout: {http: {requestTimeout: 300ms}}", 504, "UT", "response_timeout"),
+        ("timeout: {http: {streamIdleTimeout: 300ms, requestTimeout: 0s}}", 504, "SI", "stream_idle_timeout"),
         ("timeout: {http: {maxStreamDuration: 500ms}}", 504, "UMSDR", "max_stream_duration"),
     ],
 )
@@ -220,7 +220,7 @@ async def test_an_upload_that_stops_is_ended(run: Any) -> None:
 
 async def test_a_queue_is_not_waited_in_for_ever(run: Any) -> None:
     """The request timeout runs there as well."""
-    running = await run(silent, policy=LIMITS + ", timeout: {http: {requestTimeout: 50ms}}")
+    running = await run(silent, policy=LIMITS + ", timeout: {http: {requestTimeout: 500ms}}")
     first, second = await running.client(), await running.client()
     await first.send(request_bytes("GET", "/"))
     await until(lambda: running.gateway.plane.pools and running.cluster.active == 1)
