@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from mirrorgate.resources import reference, route_filter, shadow_policy
+from mirrorgate.resources import policy_target, reference, route_filter, shadow_policy
 from mirrorgate.resources.scalars import format_duration
 
 Schema = dict[str, Any]
@@ -27,9 +27,23 @@ _DROPPED = frozenset(("title", "additionalProperties", "description"))
 _RULES: dict[str, list[tuple[str, str]]] = {
     "_AttachedSpec": [
         (
+            "!has(self.targetRefs) || "
             "self.targetRefs.all(r, r.group == 'gateway.networking.k8s.io' && r.kind == 'HTTPRoute')",
             "this policy can only target an HTTPRoute of gateway.networking.k8s.io",
-        )
+        ),
+        (
+            "(has(self.targetRefs) && size(self.targetRefs) > 0) || "
+            "(has(self.targetSelectors) && size(self.targetSelectors) > 0)",
+            "targetRefs or targetSelectors must be specified",
+        ),
+        (
+            "!has(self.targetSelectors) || self.targetSelectors.all(s, s.kind == 'HTTPRoute')",
+            "this policy can only select HTTPRoutes",
+        ),
+    ],
+    "TargetSelector": [("self.group == 'gateway.networking.k8s.io'", "group must be gateway.networking.k8s.io")],
+    "SelectorNamespaces": [
+        ("self.from != 'Selector' || has(self.selector)", "selector must be specified when from is Selector")
     ],
     "Candidate": [
         (f"!has(self.{name}) || duration(self.{name}) > duration('0s')", f"{name} must be more than 0s")
@@ -121,6 +135,8 @@ class _Structural:
             del result["default"]  # what is empty anyway, or is filled in by the parts' own defaults
         if "items" in result:
             result["items"] = self.of(schema["items"])
+        if isinstance(schema.get("additionalProperties"), dict):
+            result["additionalProperties"] = self.of(schema["additionalProperties"])  # else its entries are pruned
         if "properties" in result:
             described = self._descriptions.get(name, {})
             result["properties"] = {
@@ -142,7 +158,7 @@ class _Structural:
 def _descriptions() -> dict[str, dict[str, str]]:
     """Return the docstrings of every shape's fields by their name in manifests, and its own under the empty name."""
     found: dict[str, dict[str, str]] = {}
-    for module in (shadow_policy, route_filter, reference):
+    for module in (shadow_policy, policy_target, route_filter, reference):
         for statement in ast.parse(inspect.getsource(module)).body:
             if not isinstance(statement, ast.ClassDef):
                 continue

@@ -60,6 +60,14 @@ def test_what_is_honoured_is_not_warned_about(declare: Declare) -> None:
 
 
 @pytest.mark.parametrize(
+    "body", ["mergeType: StrategicMerge", "targetSelectors: [{kind: HTTPRoute, matchLabels: {a: b}}]"]
+)
+def test_what_attaches_has_an_effect(declare: Declare, body: str) -> None:
+    """Merging and selecting are honoured."""
+    assert declare("BackendTrafficPolicy", policy(body)).problems == ()
+
+
+@pytest.mark.parametrize(
     ("body", "paths"),
     [
         ("retry: {numRetries: 1, numAttemptsPerPriority: 1}", ["spec.retry.numAttemptsPerPriority"]),
@@ -72,8 +80,6 @@ def test_what_is_honoured_is_not_warned_about(declare: Declare) -> None:
             ["spec.loadBalancer.consistentHash", "spec.loadBalancer.type"],
         ),
         ("healthCheck: {panicThreshold: 0}, dns: {}", ["spec.healthCheck", "spec.dns"]),
-        ("mergeType: StrategicMerge", ["spec.mergeType"]),
-        ("targetSelectors: [{kind: HTTPRoute, matchLabels: {a: b}}]", ["spec.targetSelectors"]),
         (
             "httpUpgrade: [{type: websocket}], bandwidthLimit: {anything: 1}",
             ["spec.bandwidthLimit", "spec.httpUpgrade"],

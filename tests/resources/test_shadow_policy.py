@@ -93,8 +93,8 @@ def test_a_spec_survives_json(declare: Declare) -> None:
 @pytest.mark.parametrize(
     ("body", "path", "words"),
     [
-        ("spec: {}", "spec.targetRefs", "is required"),
-        ("spec: {targetRefs: []}", "spec.targetRefs", "at least 1 entry"),
+        ("spec: {}", "spec", "targetRefs or targetSelectors must be specified"),
+        ("spec: {targetRefs: []}", "spec", "targetRefs or targetSelectors must be specified"),
         (
             "spec: {targetRefs: [{group: '', kind: Service, name: s}]}",
             "spec.targetRefs[0]",

@@ -9,6 +9,8 @@ from mirrorgate.resources.backend_traffic_policy import BackendTrafficPolicy
 from mirrorgate.resources.inventory import Inventory
 from mirrorgate.routing.compiling import Compiled, CompileOptions
 from mirrorgate.routing.policies import Policies, Scope
+from mirrorgate.routing.policy_targets import targets_of
+from mirrorgate.routing.references import References
 from mirrorgate.routing.traffic import traffic_refs
 
 BASE = """
@@ -56,10 +58,16 @@ def test_the_most_specific_applies(inventory: Callable[[str], Inventory], declar
     loaded = inventory(BASE + "".join(policy(name, TARGETS[name]) for name in declared.split()))
     policies: Policies[BackendTrafficPolicy] = Policies()
     kinds = frozenset({"Gateway", "HTTPRoute"})
-    policies.attach(loaded, loaded.backend_traffic_policies.values(), traffic_refs, kinds)
+    references = References(loaded)
+    policies.attach(
+        loaded,
+        loaded.backend_traffic_policies.values(),
+        lambda policy: targets_of(loaded, references, policy, traffic_refs(policy), ()),
+        kinds,
+    )
     assert policies.problems(Scope("c", {})) == []
     found = policies.for_rule(("default", "route"), "r", ("default", "gw"), "l")
-    assert (found.metadata.name if found else None) == expected
+    assert (found.policy.metadata.name if found else None) == expected
     assert policies.for_rule(("default", "other"), None, ("default", "other"), "l") is None
 
 
@@ -86,7 +94,9 @@ def test_a_gateways_policy_tells_which_routes_have_their_own(compiled: Callable[
     manifests = BASE + policy("wide", TARGETS["gateway"]) + policy("narrow", TARGETS["route"])
     ancestors: Any = compiled(manifests).statuses["BackendTrafficPolicy", "default", "wide"]["ancestors"]
     overridden = ancestors[0]["conditions"][1]
-    assert overridden["message"] == "More specific policies apply to HTTPRoute default/route"
+    assert overridden["message"] == (
+        "This policy is being overridden by other backendTrafficPolicies for these routes: [default/route]"
+    )
 
 
 def test_in_a_cluster_other_controllers_policies_are_left_alone(compiled: Callable[..., Compiled]) -> None:
@@ -104,3 +114,28 @@ spec: {controllerName: mirrorgate.dev/gateway-controller}
     mine = compiled(manifests + ours, CompileOptions(serve_all_classes=False))
     ancestors: Any = mine.statuses["BackendTrafficPolicy", "default", "p"]["ancestors"]
     assert [entry["ancestorRef"]["name"] for entry in ancestors] == ["gw"]
+
+
+def test_a_status_holds_sixteen_ancestors(compiled: Callable[..., Compiled]) -> None:
+    """Those with bad news first; the last one says that there are more."""
+    routes = "".join(
+        f"""
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: gw-{n}}}
+spec: {{gatewayClassName: any, listeners: [{{name: l, port: {1000 + n}, protocol: HTTP}}]}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {{name: route-{n}}}
+spec: {{parentRefs: [{{name: gw-{n}}}], rules: [{{name: r}}]}}
+"""
+        for n in range(17)
+    )
+    targets = [f"kind: HTTPRoute, name: route-{n}" for n in range(17)]
+    manifests = BASE + routes + policy("first", targets[16]) + policy("wide", *targets)
+    ancestors: Any = compiled(manifests).statuses["BackendTrafficPolicy", "default", "wide"]["ancestors"]
+    assert len(ancestors) == 16
+    assert ancestors[0]["conditions"][0]["reason"] == "Conflicted"
+    assert [condition["type"] for condition in ancestors[-1]["conditions"]] == ["Accepted", "Aggregated"]

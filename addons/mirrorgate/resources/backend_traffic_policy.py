@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
-from .objects import LabelSelector, LabelSelectorRequirement, Resource
+from .objects import Resource
 from .places import format_path
+from .policy_target import TargetSelector
 from .reference import GATEWAY_GROUP, LocalPolicyTargetReferenceWithSectionName
 from .route_filter import Fraction
-from .scalars import Duration, Group, KindName, UInt32
+from .scalars import Duration, UInt32
 from .shapes import CheckedShape, Fault, Items, Shape
 from .traffic_balancing import Connection, Dns, Http2, LoadBalancer, TcpKeepalive
 from .traffic_health import AdmissionControl, FaultInjection, HealthCheck, TrafficRetry
@@ -28,7 +29,6 @@ __all__ = [
     "HttpTimeout",
     "PerEndpointLimits",
     "RetryBudget",
-    "TargetSelector",
     "TcpTimeout",
     "TrafficTimeout",
     "unsupported",
@@ -77,19 +77,6 @@ class HttpTimeout(Shape):
 class TrafficTimeout(Shape):
     tcp: TcpTimeout | None = None
     http: HttpTimeout | None = None
-
-
-class SelectorNamespaces(Shape):
-    from_: Literal["Same", "All", "Selector"] = Field(default="Same", alias="from")
-    selector: LabelSelector | None = None
-
-
-class TargetSelector(Shape):
-    group: Group = GATEWAY_GROUP
-    kind: KindName
-    match_labels: dict[str, str] = Field(default_factory=dict)
-    match_expressions: Items[LabelSelectorRequirement] = ()
-    namespaces: SelectorNamespaces | None = None
 
 
 class BackendTrafficPolicySpec(CheckedShape):
@@ -154,6 +141,8 @@ _HONOURED = frozenset(
     (
         "targetRef",
         "targetRefs",
+        "targetSelectors",
+        "mergeType",
         "circuitBreaker.maxConnections",
         "circuitBreaker.maxPendingRequests",
         "circuitBreaker.maxParallelRequests",

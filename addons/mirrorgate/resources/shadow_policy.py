@@ -1,7 +1,7 @@
 """ShadowPolicy (`mirrorgate.dev/v1alpha1`): what Gateway API's RequestMirror has no field for.
 
-A policy of its own, attached by `targetRefs` to an HTTPRoute of its namespace. A RequestMirror without one works
-with `ShadowPolicySpec()`, the defaults.
+A policy of its own, attached to HTTPRoutes by `targetRefs` of its namespace or by `targetSelectors`. A RequestMirror
+without one works with `ShadowPolicySpec()`, the defaults.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .objects import Resource
+from .policy_target import TargetSelector
 from .reference import GATEWAY_GROUP, LocalPolicyTargetReferenceWithSectionName
 from .route_filter import HeaderFilter
 from .scalars import Duration, HeaderName
@@ -163,6 +164,7 @@ class Journal(CheckedShape):
 
 class ShadowPolicySpec(CheckedShape):
     target_refs: Items[LocalPolicyTargetReferenceWithSectionName] = Field(default=(), max_length=16)
+    target_selectors: Items[TargetSelector] = Field(default=(), max_length=16)
     mode: Literal["replacement", "equivalence"] = "replacement"
     """`replacement`: another model, judged by quality; `equivalence`: the same model served anew, judged by text."""
     candidate: Candidate = Candidate()
@@ -184,6 +186,9 @@ class ShadowPolicySpec(CheckedShape):
         for index, ref in enumerate(self.target_refs):
             if (ref.group, ref.kind) != (GATEWAY_GROUP, "HTTPRoute"):
                 yield Fault(("targetRefs", index), f"this policy can only target an HTTPRoute of {GATEWAY_GROUP}")
+        for index, selector in enumerate(self.target_selectors):
+            if selector.kind != "HTTPRoute":
+                yield Fault(("targetSelectors", index, "kind"), "this policy can only select HTTPRoutes")
         seen: set[str] = set()
         for index, guardrail in enumerate(self.guardrails):
             if guardrail.name in seen:
@@ -199,7 +204,10 @@ class ShadowPolicySpec(CheckedShape):
 
 
 class _AttachedSpec(ShadowPolicySpec):
-    target_refs: Items[LocalPolicyTargetReferenceWithSectionName] = Field(min_length=1, max_length=16)
+    def faults(self) -> Iterable[Fault]:
+        yield from super().faults()
+        if not (self.target_refs or self.target_selectors):
+            yield Fault((), "targetRefs or targetSelectors must be specified", "name the HTTPRoute that it applies to")
 
 
 class ShadowPolicy(Resource):

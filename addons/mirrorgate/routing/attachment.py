@@ -18,7 +18,7 @@ from .gateways import GatewayState
 from .hostnames import intersect
 from .listeners import ListenerState
 
-__all__ = ["Attachment", "attach", "names_gateway"]
+__all__ = ["Attachment", "attach", "names_gateway", "selects_namespace"]
 
 _NAME_LABEL = "kubernetes.io/metadata.name"
 """The label that every namespace of a cluster has, and so one that no manifest declares."""
@@ -80,10 +80,10 @@ def _allows(inventory: Inventory, listener: ListenerState, route: HTTPRoute) -> 
     namespace = route.metadata.namespace
     if namespaces.from_ == "Same":
         return namespace == listener.gateway.metadata.namespace
-    return _selects(inventory, namespaces.selector, namespace)
+    return selects_namespace(inventory, namespaces.selector, namespace)
 
 
-def _selects(inventory: Inventory, selector: LabelSelector | None, namespace: str) -> bool:
+def selects_namespace(inventory: Inventory, selector: LabelSelector | None, namespace: str) -> bool:
     """Tell whether a selector takes a namespace; without a selector it takes none (`RouteNamespaces.selector`)."""
     if selector is None:
         return False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..errors import Problem
 from ..resources.backend_traffic_policy import BackendTrafficPolicy
@@ -18,13 +19,15 @@ from .gateways import GatewayState, class_statuses, gateway_status, read_gateway
 from .models import model_statuses
 from .notes import warning
 from .policies import Policies, Scope
+from .policy_merging import merge_policies
+from .policy_targets import targets_of
 from .pools import PoolUse, pool_problems, pools_of
 from .precedence import Age, age_of, precedence
 from .references import References
 from .routes import RouteResult, compile_route
 from .rules import CompiledRule
 from .table import Listener, Match, RouteTable, Rule
-from .traffic import remark, traffic_refs, with_policies
+from .traffic import deprecated, remark, shadow_refs, traffic_refs, with_policies
 
 __all__ = ["CompileOptions", "Compiled", "compile"]
 
@@ -61,7 +64,7 @@ class _Compiler:
         self._inventory = inventory
         self._options = options
         self._references = References(inventory)
-        self._traffic: Policies[BackendTrafficPolicy] = Policies()
+        self._traffic: Policies[BackendTrafficPolicy] = Policies(merge_policies)
         self._shadow: Policies[ShadowPolicy] = Policies()
         self._gateways: dict[tuple[str, str], GatewayState] = {}
         self._rules: dict[str, dict[str, Rule]] = {}
@@ -97,12 +100,17 @@ class _Compiler:
 
     def _attach_policies(self) -> None:
         inventory = self._inventory
-        policies = inventory.backend_traffic_policies.values()
-        self._traffic.attach(inventory, policies, traffic_refs, frozenset({"Gateway", "HTTPRoute"}))
+        named = partial(targets_of, inventory, self._references)
+        self._traffic.attach(
+            inventory,
+            inventory.backend_traffic_policies.values(),
+            lambda policy: named(policy, traffic_refs(policy), policy.spec.target_selectors),
+            frozenset({"Gateway", "HTTPRoute"}),
+        )
         self._shadow.attach(
             inventory,
             inventory.shadow_policies.values(),
-            lambda policy: [(f"spec.targetRefs[{i}]", ref) for i, ref in enumerate(policy.spec.target_refs)],
+            lambda policy: named(policy, shadow_refs(policy), policy.spec.target_selectors),
             frozenset({"HTTPRoute"}),
         )
 
@@ -138,12 +146,14 @@ class _Compiler:
         each further policy makes a cluster of its own, as Envoy Gateway does with a proxy for each Gateway.
         """
         traffic = self._traffic.for_rule(rule.route, rule.name, gateway, listener)
-        source = "" if traffic is None else "/".join(traffic.key)
+        source = "" if traffic is None else traffic.source
         known = self._rules.setdefault(rule.cluster, {})
         if source in known:
             return known[source]
         shadow = self._shadow.for_rule(rule.route, rule.name, gateway, listener)
-        result = with_policies(rule, traffic, shadow)
+        result = with_policies(
+            rule, None if traffic is None else traffic.policy, None if shadow is None else shadow.policy
+        )
         if known:
             result = replace(result, cluster=f"{rule.cluster}@{source or 'default'}")
         known[source] = result
@@ -158,7 +168,7 @@ class _Compiler:
         ours = None if self._options.serve_all_classes else self._gateways.keys()
         shared = Scope(name, self._ancestors, ours)
         own = Scope(name, self._ancestors)
-        self._statuses |= self._traffic.statuses(shared, remark)
+        self._statuses |= self._traffic.statuses(shared, remark, deprecated)
         self._statuses |= self._shadow.statuses(own, lambda policy: "")
         self._problems += [*self._traffic.problems(shared), *self._shadow.problems(own)]
         self._warn()

@@ -14,7 +14,7 @@ from ..resources.shadow_policy import ShadowPolicy
 from .retrying import policy_retry
 from .table import Keepalive, Rule, Timeouts, TrafficPolicy
 
-__all__ = ["remark", "traffic_refs", "with_policies"]
+__all__ = ["deprecated", "remark", "shadow_refs", "traffic_refs", "with_policies"]
 
 
 def traffic_refs(policy: BackendTrafficPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
@@ -22,6 +22,21 @@ def traffic_refs(policy: BackendTrafficPolicy) -> list[tuple[str, LocalPolicyTar
     if policy.spec.target_ref is not None:
         return [("spec.targetRef", policy.spec.target_ref)]
     return [(f"spec.targetRefs[{index}]", ref) for index, ref in enumerate(policy.spec.target_refs)]
+
+
+def shadow_refs(policy: ShadowPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
+    """Return the targets that a ShadowPolicy names with their field paths."""
+    return [(f"spec.targetRefs[{index}]", ref) for index, ref in enumerate(policy.spec.target_refs)]
+
+
+def deprecated(policy: BackendTrafficPolicy) -> str:
+    """Return what a policy's status says about deprecated fields that it sets, empty for none."""
+    found = []
+    if policy.spec.target_ref is not None:
+        found.append("spec.targetRef is deprecated, use spec.targetRefs instead")
+    if policy.spec.compression is not None:
+        found.append("spec.compression is deprecated, use spec.compressor instead")
+    return "; ".join(found)
 
 
 def remark(policy: BackendTrafficPolicy) -> str:
