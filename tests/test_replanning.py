@@ -93,3 +93,23 @@ def test_endpoints_that_are_gone(
     again = director.again(plan, frozenset({"127.0.0.1:1"}))
     assert not isinstance(again, Refused)
     assert str(again.address) == "127.0.0.1:1"
+
+
+def test_another_backend_has_its_own_path_and_no_redirect(
+    directing: Callable[..., Director], planned: Callable[..., Plan], manifests: Any
+) -> None:
+    """What is sent again is rewritten as the other backend asks; one that would redirect is none to try."""
+    own = "filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /two}}}]"
+    away = "filters: [{type: RequestRedirect, requestRedirect: {hostname: a.test}}]"
+    one, two = manifests.to_server("one", ", weight: 1000000"), manifests.to_server("two", f", {own}")
+    three = manifests.to_server("three", f", {away}")
+    director = directing(
+        manifests.route(f"[{{backendRefs: [{one}, {two}, {three}]}}]"),
+        *(manifests.server(name, port) for port, name in enumerate(("one", "two", "three"), 1)),
+        manifests.policy("BackendTrafficPolicy", "retry: {}"),
+    )
+    plan = planned(director, "/one")
+    for _ in range(8):
+        again = director.again(plan, frozenset({"127.0.0.1:1"}))
+        assert isinstance(again, Plan)
+        assert (again.pool, again.path) == ("Backend default/two", b"/two")

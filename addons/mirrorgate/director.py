@@ -10,8 +10,8 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import quote
 
+from .addressing import addressed
 from .admission.limits import Limits
 from .effective import ENVOY_REQUEST_TIMEOUT, limits_of, timeouts_of
 from .errors import Refusal
@@ -25,18 +25,15 @@ from .picking import Picking, dropped, pick_request, refusal_of
 from .plans import Directed, Effective, Held, MirrorPlan, Plan, Refused, RequestFacts
 from .replanning import moved
 from .resources.endpoints import Address
-from .routing.filters import rewrite_path
 from .routing.paths import normalize
 from .routing.splitting import choose_backend, mirrors_of, resolve_model, sampling_draw
 from .routing.table import (
     Backend,
     Destination,
     DestinationKind,
-    HeaderChanges,
     Mirror,
     Rule,
     TrafficPolicy,
-    UrlRewrite,
 )
 from .rule_answers import answered_by_rule, cors_changes, find_match, redirected
 from .scheduling.endpoints import EndpointHealth
@@ -53,9 +50,6 @@ __all__ = [
 
 _LAST_PICKS = 8
 """A pick keeps its tables alive, so the number is small."""
-
-_OF_A_TARGET = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
-"""What a request line may hold beside blanks; a declared path may hold anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +151,8 @@ class Director:
         if backend.redirect is not None:
             return redirected(backend.redirect, facts, directed.path)
         destination = backend.destination
-        rewrite = backend.rewrite or rule.rewrite
-        path = _target(rewrite, directed.path)
+        sent = addressed(rule, backend, directed.path, directed.cors)
+        path = sent.path
         request = self._read(facts, path, body)
         pool = destination.kind is DestinationKind.INFERENCE_POOL
         if isinstance(request, BadRequest):
@@ -190,13 +184,14 @@ class Director:
             cluster=rule.cluster,
             pool=destination.ref,
             path=path.encode(),
-            host=None if rewrite is None or rewrite.hostname is None else rewrite.hostname.encode(),
+            host=sent.host,
             body=body,
             request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
             limits=limits_of(rule.traffic),
             timeouts=timeouts_of(rule, pool=pool),
-            request_changes=_changes(rule.request_headers, backend.request_headers),
-            response_changes=_changes(rule.response_headers, backend.response_headers, directed.cors),
+            request_changes=sent.request_changes,
+            response_changes=sent.response_changes,
+            directed=directed,
             retry=rule.retry,
             rule=rule,
             destination=destination,
@@ -335,15 +330,3 @@ def destinations_of(rule: Rule) -> list[Destination]:
     """List where a rule leads, mirrors included."""
     primary = [backend.destination for backend in rule.backends if backend.destination is not None]
     return primary + [mirror.destination for mirror in rule.mirrors]
-
-
-def _target(rewrite: UrlRewrite | None, path: str) -> str:
-    """Return the request target to send, of characters that a request line can hold."""
-    if rewrite is None or rewrite.path is None:
-        return path
-    rewritten = quote(rewrite_path(rewrite.path, path), safe=_OF_A_TARGET)
-    return rewritten if rewritten.startswith("/") else f"/{rewritten}"
-
-
-def _changes(*changes: HeaderChanges | None) -> tuple[HeaderChanges, ...]:
-    return tuple(change for change in changes if change)

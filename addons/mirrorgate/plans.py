@@ -137,6 +137,8 @@ class Plan:
     response_changes: tuple[HeaderChanges, ...] = ()
     retry: RetryPolicy | None = None
     """When the request is sent again; `None` is never."""
+    directed: Directed | None = None
+    """What was known from the head; `None` for a request that an addon sends past the routes."""
     rule: Rule | None = None
     destination: Destination | None = None
     inference: InferenceRequest | None = None

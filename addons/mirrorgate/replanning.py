@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from .addressing import addressed
 from .inference.rewriting import with_model
 from .plans import Plan
 from .routing.splitting import choose_backend, resolve_model
@@ -37,7 +38,8 @@ def moved(plan: Plan, tried: Collection[str], draw: Callable[[], float]) -> Plan
         and target != (plan.target_model or plan.model)
     ):
         body = with_model(body, target)
-    changes = (rule.request_headers, backend.request_headers), (rule.response_headers, backend.response_headers)
+    assert plan.directed is not None  # of a plan by a rule
+    sent = addressed(rule, backend, plan.directed.path, plan.directed.cors)
     return replace(
         plan,
         pool=backend.destination.ref,
@@ -45,11 +47,13 @@ def moved(plan: Plan, tried: Collection[str], draw: Callable[[], float]) -> Plan
         target_model=choice.target,
         wanted=replace(plan.wanted, model=choice.target),
         body=body,
-        request_changes=tuple(change for change in changes[0] if change),
-        response_changes=tuple(change for change in changes[1] if change),
+        path=sent.path.encode(),
+        host=sent.host,
+        request_changes=sent.request_changes,
+        response_changes=sent.response_changes,
     )
 
 
 def _has_untried(backend: Backend, tried: Collection[str]) -> bool:
-    destination = backend.destination
+    destination = None if backend.redirect is not None else backend.destination
     return destination is not None and any(str(one) not in tried for one in destination.endpoints)
