@@ -190,7 +190,7 @@ HOOKS = ["requestheaders", "request", "responseheaders", "response"]
 async def test_a_person_intercepts(run: Any, hook: str, how: str) -> None:
     """And the wait ends by resuming, by killing, when the client leaves, and when the gateway stops."""
     person = Intercepts(hook)
-    running = await run(OK, person, policy="timeout: {http: {requestTimeout: 50ms}}")
+    running = await run(OK, person, policy="timeout: {http: {requestTimeout: 700ms}}")
     client = await running.client()
     await client.send(request_bytes("GET", "/"))
     await until(lambda: person.flow is not None)
