@@ -2,7 +2,6 @@
 
 import itertools
 import random
-import re
 from collections.abc import Sequence
 
 from hypothesis import given, settings
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from mirrorgate.routing.hostnames import covers, host_of
 from mirrorgate.routing.matching import Question, Router, mismatch
 from mirrorgate.routing.precedence import age_of, precedence
+from mirrorgate.routing.regexes import Regex
 from mirrorgate.routing.table import HeaderMatch, Listener, Match, PathKind, PathMatch, RouteTable, Rule
 
 paths = st.sampled_from(["/", "/a", "/a/", "/a/b", "/a/b/c", "/ab", "/a//", "/v1/chat"])
@@ -20,12 +20,12 @@ values = st.sampled_from(["x", "y"])
 
 def path_match(kind: PathKind, value: str) -> PathMatch:
     pattern = value + ".*" if kind is PathKind.REGEX else value
-    return PathMatch(kind, pattern, re.compile(pattern) if kind is PathKind.REGEX else None)
+    return PathMatch(kind, pattern, Regex(pattern) if kind is PathKind.REGEX else None)
 
 
 def value_matches(names: list[str]) -> st.SearchStrategy[tuple[HeaderMatch, ...]]:
     one = st.builds(
-        lambda name, value, is_regex: HeaderMatch(name, value, re.compile(value) if is_regex else None),
+        lambda name, value, is_regex: HeaderMatch(name, value, Regex(value) if is_regex else None),
         st.sampled_from(names),
         values,
         st.booleans(),

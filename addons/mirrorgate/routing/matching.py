@@ -79,13 +79,13 @@ def _path_fits(declared: PathMatch, path: str) -> bool:
         return path == declared.value
     if declared.kind is PathKind.PREFIX:
         return has_prefix(path, declared.value)
-    return declared.regex is not None and declared.regex.fullmatch(path) is not None
+    return declared.regex is not None and declared.regex.fits(path)
 
 
 def _value_fits(declared: HeaderMatch, value: str | None) -> bool:
     if value is None:
         return False
-    return value == declared.value if declared.regex is None else declared.regex.fullmatch(value) is not None
+    return value == declared.value if declared.regex is None else declared.regex.fits(value)
 
 
 def _fits(match: Match, question: Question) -> bool:

@@ -5,8 +5,6 @@ Gateway API v1, `HTTPRouteRule`. What a rule declares and we cannot do is never 
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +14,7 @@ from .modifiers import Modifiers, compile_backend_filters, compile_filters
 from .notes import Notes
 from .paths import normalize
 from .references import References
+from .regexes import BadPattern, Regex
 from .retrying import route_retry
 from .table import Backend, HeaderMatch, Mirror, PathKind, PathMatch, Rule, Timeouts, UrlRewrite
 
@@ -137,8 +136,8 @@ def _compile_matches(declared: tuple[HTTPRouteMatch, ...], rule: int, notes: Not
                 headers.setdefault(header.name.lower(), _value(header, header.name.lower()))
             query = tuple(_value(parameter, parameter.name) for parameter in match.query_params)
             compiled = DeclaredMatch(index, _path(match), match.method, tuple(headers.values()), query)
-        except (re.error, FutureWarning, OverflowError, RecursionError) as error:
-            message = f"not a regular expression that Python's re understands: {error}"
+        except BadPattern as error:
+            message = f"not a regular expression that RE2 understands: {error}"
             notes.invalidate(rule, path, Finding("UnsupportedValue", message))
         else:
             matches.append(compiled)
@@ -149,20 +148,10 @@ def _path(match: HTTPRouteMatch) -> PathMatch:
     """Compile a path; literal ones take the normal form that requests' paths have."""
     kind, value = PathKind(match.path.type), match.path.value
     if kind is PathKind.REGEX:
-        return PathMatch(kind, value, _regex(value))
+        return PathMatch(kind, value, Regex(value))
     return PathMatch(kind, normalize(value) or value)
 
 
 def _value(declared: HTTPHeaderMatch | HTTPQueryParamMatch, name: str) -> HeaderMatch:
-    regex = _regex(declared.value) if declared.type == "RegularExpression" else None
+    regex = Regex(declared.value) if declared.type == "RegularExpression" else None
     return HeaderMatch(name, declared.value, regex)
-
-
-def _regex(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern as Python's `re`.
-
-    What RE2 understands and `re` would read as something else, such as `[[:alpha:]]`, is an error instead.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", FutureWarning)
-        return re.compile(pattern)

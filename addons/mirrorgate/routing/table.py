@@ -8,13 +8,13 @@ Inference Extension v1 and v1alpha2; Envoy Gateway's `BackendTrafficPolicy` v1al
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..resources.certificate import ServerCertificate
 from ..resources.endpoints import Address
 from ..resources.shadow_policy import ShadowPolicySpec
+from .regexes import Regex
 from .retrying import RetryPolicy
 
 __all__ = [
@@ -284,7 +284,7 @@ class PathKind(enum.StrEnum):
 class PathMatch:
     kind: PathKind
     value: str
-    regex: re.Pattern[str] | None = None
+    regex: Regex | None = None
     """Compiled for `RegularExpression`, matched against the whole path."""
 
 
@@ -294,7 +294,7 @@ class HeaderMatch:
 
     name: str
     value: str
-    regex: re.Pattern[str] | None = None
+    regex: Regex | None = None
     """`None` for an exact match."""
 
 

@@ -18,11 +18,16 @@ FEATURES = (
     "GatewayHTTPListenerIsolation",
     "GatewayHTTPSListenerDetectMisdirectedRequests",
     "GatewayPort8080",
+    "GatewayStaticAddresses",
     "HTTPRoute",
     "HTTPRoute303RedirectStatusCode",
     "HTTPRoute307RedirectStatusCode",
     "HTTPRoute308RedirectStatusCode",
+    "HTTPRouteBackendRequestHeaderModification",
+    "HTTPRouteBackendRequestRedirect",
     "HTTPRouteBackendTimeout",
+    "HTTPRouteBackendURLRewrite",
+    "HTTPRouteCORS",
     "HTTPRouteHostRewrite",
     "HTTPRouteMethodMatching",
     "HTTPRouteNamedRouteRule",
@@ -40,7 +45,7 @@ FEATURES = (
     "ReferenceGrant",
     "SupportInferencePool",
 )
-"""Names of `pkg/features` of the Gateway API, sorted as the status wants them."""
+"""Names of `pkg/features` of the Gateway API, sorted as the status wants them. `tests/conformance` shows each."""
 
 
 def completed(snapshot: Snapshot, addresses: Sequence[str], bind: str, bind_errors: Mapping[str, str]) -> Statuses:
