@@ -31,6 +31,7 @@ __all__ = [
     "RetryBudget",
     "TcpTimeout",
     "TrafficTimeout",
+    "honours",
     "unsupported",
 ]
 
@@ -191,3 +192,10 @@ def _beyond(shape: BaseModel, path: tuple[str, ...]) -> Iterator[str]:
             yield from _beyond(value, here)
         else:
             yield format_path(("spec", *here))
+
+
+def honours(path: str) -> bool | None:
+    """Tell whether a field of the spec has an effect; `None` when some fields below it have."""
+    if path in _HONOURED or any(path.startswith(f"{entry}.") for entry in _HONOURED):
+        return True
+    return None if any(entry.startswith(f"{path}.") for entry in _HONOURED) else False
