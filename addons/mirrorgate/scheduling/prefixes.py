@@ -38,7 +38,7 @@ MAX_BLOCKS = 256
 CAPACITY = 31_250
 """Blocks remembered for an endpoint: 500,000 tokens' worth at 16 a block, as upstream's default."""
 MAX_TOTAL = 500_000
-"""Blocks remembered in all; about 90 MB when each endpoint's are different."""
+"""Blocks remembered in all; 190 MB when those of 1,000 endpoints are all different (measured)."""
 _SWEEP = 1_024
 """Blocks of departed endpoints that are forgotten with each `observe`, so that a departure never costs much at once."""
 
