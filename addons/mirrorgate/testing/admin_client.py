@@ -23,7 +23,7 @@ class AdminError(Exception):
 @dataclass(frozen=True, slots=True)
 class AdminClient:
     port: int
-    timeout: float = 10.0
+    timeout: float = 30.0
     """Seconds for an answer, and for what is waited for."""
 
     async def get(self, path: str) -> Answer:

@@ -51,7 +51,7 @@ class Conversation:
     backend: Backend
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    timeout: float = 10.0
+    timeout: float = 30.0
     requests: list[Received] = field(default_factory=list)
     """Whole requests of this connection, in their order."""
 

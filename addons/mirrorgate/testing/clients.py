@@ -122,7 +122,7 @@ class Client:
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    timeout: float = 10.0
+    timeout: float = 30.0
     _methods: list[str] = field(default_factory=list)
 
     @classmethod
@@ -131,7 +131,7 @@ class Client:
         port: int,
         host: str = "127.0.0.1",
         *,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
         tls: ssl.SSLContext | None = None,
         server_name: str | None = None,
         receive_buffer: int | None = None,

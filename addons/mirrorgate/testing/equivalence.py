@@ -135,7 +135,7 @@ class World:
 
     async def client(self) -> Client:
         """Connect a client; it is closed at the end."""
-        client = await Client.connect(self.port, timeout=10)
+        client = await Client.connect(self.port, timeout=30)
         self.clients.append(client)
         return client
 

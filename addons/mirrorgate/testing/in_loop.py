@@ -24,7 +24,7 @@ from ..snapshot import Snapshot
 __all__ = ["GatewayInLoop", "until"]
 
 
-async def until(condition: Callable[[], object], timeout: float = 10.0, *, what: str = "") -> None:
+async def until(condition: Callable[[], object], timeout: float = 30.0, *, what: str = "") -> None:
     """Wait until a condition holds that nothing tells of; raises `AssertionError` after `timeout` seconds."""
     try:
         async with asyncio.timeout(timeout):
@@ -82,7 +82,7 @@ class GatewayInLoop:
         """The exchanges that are over."""
         return [event for event in self.events if isinstance(event, ExchangeDone)]
 
-    async def exchanges(self, count: int, timeout: float = 10.0) -> list[ExchangeDone]:
+    async def exchanges(self, count: int, timeout: float = 30.0) -> list[ExchangeDone]:
         """Wait until so many exchanges are over."""
         async with asyncio.timeout(timeout):
             while len(self.done) < count:

@@ -150,14 +150,14 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             self._started().send_signal(number)
 
-    async def wait(self, timeout: float = 10.0) -> int:
+    async def wait(self, timeout: float = 30.0) -> int:
         """Wait for the process to end by itself, and return its exit code. Raises `TimeoutError`."""
         async with asyncio.timeout(timeout):
             code = await self._started().wait()
             await asyncio.gather(*self._readers)
             return code
 
-    async def printed(self, wanted: str | Callable[[str], bool], timeout: float = 20.0) -> str:
+    async def printed(self, wanted: str | Callable[[str], bool], timeout: float = 60.0) -> str:
         """Wait for a line that holds a text or fits a predicate, and return it.
 
         Raises `ProcessError` when the process ends before, or in time has not printed it.
@@ -177,7 +177,7 @@ class Process:
         except TimeoutError as error:
             raise ProcessError(f"{self.command} has not printed {wanted!r}:\n{self.text}") from error
 
-    async def ready(self, admin_port: int, path: str = "/ready", timeout: float = 30.0) -> None:
+    async def ready(self, admin_port: int, path: str = "/ready", timeout: float = 60.0) -> None:
         """Wait until the admin server answers 200. Raises `ProcessError` with the output when it does not."""
         last = "nothing listens"
         try:

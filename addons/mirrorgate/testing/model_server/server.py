@@ -120,7 +120,7 @@ class FakeModelServer:
         """How many requests hang on purpose."""
         return self._gate.waiting
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:
         """Wait until the condition holds, looked at whenever a request arrives, runs, hangs, is answered or ends.
 
         Raises `TimeoutError`.
@@ -129,7 +129,7 @@ class FakeModelServer:
             while not condition():
                 await self._changed.wait()
 
-    async def received(self, count: int, timeout: float = 10.0) -> list[Received]:
+    async def received(self, count: int, timeout: float = 30.0) -> list[Received]:
         """Wait until so many requests have arrived, and return all that have. Raises `TimeoutError`."""
         await self.until(lambda: len(self.requests) >= count, timeout)
         return self.requests
