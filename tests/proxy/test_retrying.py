@@ -12,7 +12,7 @@ from mitmproxy import http
 
 from mirrorgate.proxy.dataplane import Settings
 from mirrorgate.testing.backends import Conversation, Script, answering, response_bytes
-from mirrorgate.testing.clients import request_bytes
+from mirrorgate.testing.clients import WireError, request_bytes
 from mirrorgate.testing.in_loop import until
 
 SOON = "retry: {perRetry: {backOff: {baseInterval: 1ms}}"
@@ -249,6 +249,27 @@ async def test_no_place_is_held_between_tries_but_that_of_a_retry(run: Any) -> N
     done = (await running.gateway.exchanges(2))[-1]
     assert (done.flag, done.attempts) == ("DC", 1)
     assert running.cluster.retries.active == 0
+
+
+async def test_a_flow_that_is_killed_between_two_tries(run: Any) -> None:
+    """It is not sent again: its connection is closed without an answer, and addons hear of the error."""
+    hooks = Hooks()
+
+    class Kill:
+        def request(self, flow: http.HTTPFlow) -> None:
+            self.flow = flow
+
+        def server_disconnected(self, data: Any) -> None:
+            self.flow.kill()
+
+    running = await run(failing(9), hooks, Kill(), policy=SOON + "}")
+    client = await running.client()
+    await client.send(request_bytes("GET", "/"))
+    with pytest.raises((WireError, ConnectionError)):
+        await client.answer()
+    done = await running.done()
+    assert (done.flag, done.attempts, len(running.backend.requests)) == ("LR", 1, 1)
+    assert hooks.seen == ["requestheaders", "request", "error"]
 
 
 async def test_no_place_for_a_retry(run: Any) -> None:

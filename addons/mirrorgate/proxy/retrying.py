@@ -17,6 +17,7 @@ from ..routing.retrying import RetryPolicy
 from ..tries import Phase, Tries
 from . import replying
 from .heads import ResponseHead
+from .mitm import killed
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -108,6 +109,9 @@ class Retrying:
         carrier = self._carrier
         try:
             if carrier.over or carrier.plan is None:
+                return
+            if killed(carrier.flow):
+                carrier.cut(Refusal.KILLED)
                 return
             planned = carrier.plane.director.again(carrier.plan, frozenset(self.tries.endpoints))
             self.tries.next()
