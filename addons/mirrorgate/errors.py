@@ -85,6 +85,10 @@ class Refusal(enum.StrEnum):
     CLIENT_LEFT = "client_left"
     KILLED = "killed"
     DRAINING = "draining"
+    PICKER_FAILED = "picker_failed"
+    """The pool's own endpoint picker made no choice, and its failureMode is FailClose."""
+    ANSWERED_BY_PICKER = "answered_by_picker"
+    """The pool's own endpoint picker answered instead of choosing an endpoint."""
     INTERNAL = "internal"
 
 
@@ -174,6 +178,12 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.CLIENT_LEFT: LocalReply(0, "DC", "downstream_remote_disconnect", close=True),
     Refusal.KILLED: LocalReply(0, "LR", "killed", close=True),
     Refusal.DRAINING: LocalReply(503, "LR", "draining", "the gateway is draining", close=True),
+    Refusal.PICKER_FAILED: LocalReply(
+        503, "-", "endpoint_picker_failed", "the endpoint picker is not available", "server_error"
+    ),
+    Refusal.ANSWERED_BY_PICKER: LocalReply(
+        503, "-", "endpoint_picker_answered", "the endpoint picker refused the request", "server_error"
+    ),
     Refusal.INTERNAL: LocalReply(500, "-", "internal_error", "internal error", "server_error"),
 }
 """Every refusal and its answer. `BAD_REQUEST` and its kin take a more exact body where the cause is known."""

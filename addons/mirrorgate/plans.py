@@ -67,6 +67,8 @@ class Refused:
     param: str | None = None
     code: str | None = None
     """`error.param` and `error.code` of an OpenAI-shaped error."""
+    body: bytes = b""
+    """The whole answer's body, its type among `headers`; empty for one that is made of the message."""
     model: str | None = None
     held: Held | None = None
     """Of a request that is refused unless it waits for its turn."""

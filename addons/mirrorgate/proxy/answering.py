@@ -70,7 +70,10 @@ class Answer:
         large = limit is not None and (limit == 0 or (head.content_length or 0) > limit)
         if facts.streamed or large or head.status == 101:
             response.stream = True
-        carrier.hooks.after(carrier.hooks.fire("responseheaders"), self._begin)
+        pending = carrier.hooks.fire("responseheaders")
+        if carrier.consulted is not None:
+            pending = carrier.consulted.head(head, pending)
+        carrier.hooks.after(pending, self._begin)
 
     def upstream_body(self, pieces: list[bytes]) -> None:
         carrier = self._carrier
@@ -179,6 +182,8 @@ class Answer:
             carrier.mirror.answer(pieces)
         if carrier.tape is not None:
             carrier.tape.answer(pieces)
+        if carrier.consulted is not None:
+            carrier.consulted.pieces(pieces)
         if facts.streamed:
             now = time.time()
             if facts.first_piece_at is None:
@@ -242,6 +247,8 @@ class Answer:
             if carrier.tape is not None and response.raw_content:
                 carrier.tape.answer([response.raw_content])
             self._send_head(b"" if self._bodiless else response.raw_content or b"")
+        if carrier.consulted is not None:
+            carrier.consulted.end(response)
         self._read_usage()
         carrier.clocks.stop("request")  # it bounds the upstream; a client may read as slowly as it likes, but read
         if carrier.connection.when_drained(carrier):

@@ -33,6 +33,7 @@ from .uploading import Upload
 if TYPE_CHECKING:
     from .capturing import Tape
     from .client import ClientConnection, Inbound
+    from .consulting import Consulted
     from .dataplane import Dataplane
     from .mirroring import MirrorHandle
     from .upstream import ClusterPool, Upstream
@@ -75,6 +76,8 @@ class Carrier:
         self.mirrored = False
         """Whether it has been decided if the request is mirrored: once, however often it is sent."""
         self.tape: Tape | None = None if plane.capture is None else plane.capture.begin(inbound.started)
+        self.consulted: Consulted | None = None
+        """The endpoint picker that chose, which is told of the answer."""
         self.upstream: Upstream | None = None
         self.sent_up = False
         """Whether the request has been passed on completely."""
@@ -337,6 +340,8 @@ class Carrier:
             self.plane.finished(self)
             if self.tape is not None:
                 self.tape.finish(self)
+            if self.consulted is not None:
+                self.consulted.finish()
         except Exception:
             # Whatever fails in telling of the exchange, the connection goes on to the next.
             logger.exception("the end of an exchange could not be told")

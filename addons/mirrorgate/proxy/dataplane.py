@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import connection, http
 from mitmproxy.proxy import mode_specs
@@ -33,6 +33,9 @@ from .mitm import GatewayMode, Hooks
 from .tls_contexts import TlsContexts
 from .tls_transport import TlsTransport
 from .upstream import ClusterPool
+
+if TYPE_CHECKING:
+    from .consulting import Pickers
 
 __all__ = ["Dataplane", "Port", "Settings"]
 
@@ -92,6 +95,8 @@ class Dataplane:
         self.flow_control = FlowControl(self)
         director.must_wait = self.flow_control.must_wait
         self.capture: Capture | None = None
+        self.pickers: Pickers | None = None
+        """Asks InferencePools' own endpoint pickers, where that is configured."""
         self.draining = False
         self.leaving = False
         """Whether answers say that they are their connection's last; connections that were not told are kept open."""

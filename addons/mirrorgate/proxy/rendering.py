@@ -181,6 +181,8 @@ def reply_body(reply: LocalReply, refused: Refused, *, openai: bool) -> tuple[by
 
     Envoy's texts stay as they are everywhere: the overflow's body is a contract.
     """
+    if refused.body:
+        return refused.body, b""
     message = refused.message or reply.body
     status = refused.status or reply.status
     if openai and reply.openai_type:
@@ -195,6 +197,6 @@ def local_fields(body: bytes, content_type: bytes, headers: Sequence[tuple[bytes
     """Make the header fields of a local reply, in Envoy's order."""
     fields: Fields = list(headers)
     fields.append((b"content-length", b"%d" % len(body)))
-    if body:
+    if body and content_type:
         fields.append((b"content-type", content_type))
     return fields

@@ -220,6 +220,8 @@ async def _plan_and_admit(carrier: Carrier, directed: Directed, body: bytes | No
     planned: Plan | Refused | None = plane.director.plan(directed, request, body)
     if isinstance(planned, Refused) and planned.held is not None and body is not None:
         planned = await plane.flow_control.turn(carrier, planned.held, directed, request, body)
+    if plane.pickers is not None and isinstance(planned, Plan):
+        planned = await plane.pickers.consult(carrier, planned, body)
     if planned is None:
         return
     if isinstance(planned, Refused):

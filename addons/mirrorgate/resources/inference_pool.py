@@ -55,7 +55,7 @@ class PoolSelector(Shape):
 
 
 class EndpointPickerRef(CheckedShape):
-    """The picker that a cluster runs for the pool. Mirrorgate picks by itself and only remembers it."""
+    """The picker that a cluster runs for the pool; ours stands in for it unless it is asked for."""
 
     group: Group = ""
     kind: KindName = "Service"

@@ -38,6 +38,8 @@ class CompileOptions:
     """Written into statuses; in a cluster, the GatewayClasses that are ours name it."""
     serve_all_classes: bool = True
     """Whether every Gateway is served whatever its class, as with manifests from files."""
+    external_pickers: bool = False
+    """Whether the endpoint pickers that InferencePools name are asked, instead of our own standing in for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class _Compiler:
     def __init__(self, inventory: Inventory, options: CompileOptions) -> None:
         self._inventory = inventory
         self._options = options
-        self._references = References(inventory)
+        self._references = References(inventory, external_pickers=options.external_pickers)
         self._traffic: Policies[BackendTrafficPolicy] = Policies(merge_policies)
         self._shadow: Policies[ShadowPolicy] = Policies()
         self._gateways: dict[tuple[str, str], GatewayState] = {}
@@ -163,7 +165,7 @@ class _Compiler:
         name = self._options.controller_name
         for key, state in self._gateways.items():
             self._statuses["Gateway", *key] = gateway_status(state)
-        self._statuses |= self._uses.statuses(self._inventory, name)
+        self._statuses |= self._uses.statuses(self._inventory, name, external_pickers=self._options.external_pickers)
         self._statuses |= model_statuses(self._inventory, self._references.models)
         ours = None if self._options.serve_all_classes else self._gateways.keys()
         shared = Scope(name, self._ancestors, ours)

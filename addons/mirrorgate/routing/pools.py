@@ -13,6 +13,7 @@ from ..resources.inference_pool import INFERENCE_X_GROUP, PROFILE_ANNOTATION, In
 from ..resources.inventory import Inventory
 from ..resources.reference import GATEWAY_GROUP
 from .conditions import Condition, Finding, Statuses, documents, false, true
+from .endpoint_pickers import endpoint_picker_of
 from .notes import warning
 from .table import DestinationKind, Rule
 
@@ -31,16 +32,17 @@ class PoolUse:
         parents = self.accepted.setdefault(pool, {})
         parents[gateway] = parents.get(gateway, False) or accepted
 
-    def statuses(self, inventory: Inventory, controller_name: str) -> Statuses:
+    def statuses(self, inventory: Inventory, controller_name: str, *, external_pickers: bool = False) -> Statuses:
         """Return the status of every InferencePool; the list of parents is called `parent` in v1alpha2."""
         statuses: Statuses = {}
         for key, pool in inventory.inference_pools.items():
             old = pool.group == INFERENCE_X_GROUP
+            picked = _external(inventory, pool) if external_pickers else _builtin(pool)
             parents = [
                 {
                     "parentRef": {"group": GATEWAY_GROUP, "kind": "Gateway", "namespace": namespace, "name": name},
                     **({} if old else {"controllerName": controller_name}),
-                    "conditions": documents(_conditions(pool, accepted), pool.metadata.generation),
+                    "conditions": documents((_accepted(accepted), picked), pool.metadata.generation),
                 }
                 for (namespace, name), accepted in self.accepted.get(key, {}).items()
             ]
@@ -48,17 +50,28 @@ class PoolUse:
         return statuses
 
 
-def _conditions(pool: InferencePool, accepted: bool) -> list[Condition]:
+def _accepted(accepted: bool) -> Condition:
     if accepted:
-        first = true("Accepted", "Accepted", "The InferencePool is used by an accepted HTTPRoute of the Gateway")
-    else:
-        message = "No HTTPRoute that uses the InferencePool is accepted by the Gateway"
-        first = false("Accepted", Finding("HTTPRouteNotAccepted", message))
+        return true("Accepted", "Accepted", "The InferencePool is used by an accepted HTTPRoute of the Gateway")
+    message = "No HTTPRoute that uses the InferencePool is accepted by the Gateway"
+    return false("Accepted", Finding("HTTPRouteNotAccepted", message))
+
+
+def _builtin(pool: InferencePool) -> Condition:
     picker = pool.spec.endpoint_picker_ref
     message = "Mirrorgate picks endpoints itself"
     if picker is not None:
         message += f"; its picker stands in for {picker.kind} {picker.name}, which is not called"
-    return [first, true("ResolvedRefs", "ResolvedRefs", message)]
+    return true("ResolvedRefs", "ResolvedRefs", message)
+
+
+def _external(inventory: Inventory, pool: InferencePool) -> Condition:
+    picker = endpoint_picker_of(inventory, pool)
+    if picker is None:
+        return true("ResolvedRefs", "ResolvedRefs", "The pool names no picker: Mirrorgate picks endpoints itself")
+    if picker.fault:
+        return false("ResolvedRefs", Finding("InvalidExtensionRef", picker.fault))
+    return true("ResolvedRefs", "ResolvedRefs", f"{picker.ref} is asked for the endpoint of every request")
 
 
 def pools_of(rule: Rule) -> set[_Key]:

@@ -13,8 +13,9 @@ from ..resources.inference_pool import SchedulingProfile
 from ..resources.inventory import Inventory
 from ..resources.reference import GATEWAY_GROUP, BackendObjectReference
 from .conditions import Finding
+from .endpoint_pickers import endpoint_picker_of
 from .models import PoolModels, read_models
-from .table import Destination, DestinationKind
+from .table import Destination, DestinationKind, EndpointPicker
 
 __all__ = ["POOL_GROUPS", "References", "Resolved"]
 
@@ -54,8 +55,10 @@ class Resolved:
 class References:
     """The references of one inventory. Each destination is resolved once, whoever refers to it."""
 
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Inventory, *, external_pickers: bool = False) -> None:
+        """With `external_pickers`, the pickers that InferencePools name are asked instead of our own."""
         self._inventory = inventory
+        self._external_pickers = external_pickers
         self.models: Mapping[tuple[str, str], PoolModels] = read_models(inventory)
         self._grants: dict[tuple[str, str, str], list[tuple[str, str, str, str | None]]] = {}
         for grant in inventory.reference_grants.values():
@@ -108,11 +111,15 @@ class References:
         protocol = _PROTOCOLS.get(declared)
         if protocol is None:
             return Resolved(ref, None, Finding("UnsupportedProtocol", f"{ref}: protocol {declared} is not supported"))
-        models = self.models.get((namespace, name)) if kind is DestinationKind.INFERENCE_POOL else None
-        profile = self._profile(kind, namespace, name, models)
+        models, picker = None, None
+        if kind is DestinationKind.INFERENCE_POOL:
+            models = self.models.get((namespace, name))
+            if self._external_pickers:
+                picker = endpoint_picker_of(self._inventory, self._inventory.inference_pools[namespace, name])
+        profile = self._profile(kind, namespace, name, models, picker)
         if models is None:
             destination = Destination(
-                kind, namespace, name, port, found.addresses, app_protocol=protocol, profile=profile
+                kind, namespace, name, port, found.addresses, app_protocol=protocol, profile=profile, picker=picker
             )
             return Resolved(ref, destination)
         destination = Destination(
@@ -126,11 +133,19 @@ class References:
             objectives=models.objectives,
             app_protocol=protocol,
             profile=profile,
+            picker=picker,
         )
         return Resolved(ref, destination)
 
-    def _profile(self, kind: DestinationKind, namespace: str, name: str, models: PoolModels | None) -> str:
-        """Choose a pool's scheduling profile: its own word, else by the era that its models are of."""
+    def _profile(
+        self, kind: DestinationKind, namespace: str, name: str, models: PoolModels | None, picker: EndpointPicker | None
+    ) -> str:
+        """Choose a pool's scheduling profile: its own word, else by the era that its models are of.
+
+        Whom to turn away is for the picker outside to say, where there is one; what stands in for it only picks.
+        """
+        if picker is not None:
+            return SchedulingProfile.LEAST_REQUEST
         pool = (
             self._inventory.inference_pools.get((namespace, name)) if kind is DestinationKind.INFERENCE_POOL else None
         )

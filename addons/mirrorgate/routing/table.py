@@ -22,6 +22,7 @@ __all__ = [
     "Cors",
     "Destination",
     "DestinationKind",
+    "EndpointPicker",
     "HeaderChanges",
     "HeaderMatch",
     "Keepalive",
@@ -171,6 +172,22 @@ class DestinationKind(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointPicker:
+    """The picker that an InferencePool names, as it is asked (endpoint picker protocol, IE proposal 004)."""
+
+    ref: str
+    """Such as `Service default/vllm-epp:9002`."""
+    addresses: tuple[Address, ...]
+    """Where it listens, in the order in which they are tried; empty while none is ready."""
+    fail_open: bool
+    """Whether our own picker stands in when this one fails; else requests are refused with 503."""
+    encrypted: bool = True
+    """Whether it is spoken to over TLS."""
+    fault: str = ""
+    """Why it cannot be asked as it is declared; empty when it can."""
+
+
+@dataclass(frozen=True, slots=True)
 class Destination:
     """Where a backendRef or a mirror leads, with the endpoints that are ready now."""
 
@@ -190,6 +207,8 @@ class Destination:
     """Of an InferencePool: a `resources.inference_pool.SchedulingProfile`."""
     app_protocol: str = "http"
     """`http` or `kubernetes.io/h2c`."""
+    picker: EndpointPicker | None = None
+    """Who picks among the endpoints; `None` for our own picker."""
 
     @property
     def ref(self) -> str:

@@ -165,6 +165,11 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _counter("mirrorgate_endpoint_requests_total", "cluster endpoint code_class",
                  "Requests that an endpoint answered or failed; `code_class` is `2xx` and so on, or `none`."),
         _histogram("mirrorgate_pick_seconds", "profile", MICRO, "What a pick cost."),
+        _counter("mirrorgate_endpoint_picker_requests_total", "picker result",
+                 "With gateway_endpoint_picker=external: what pools' own pickers made of requests; `picked`, "
+                 "`answered`, `outside_pool`, `unreachable`, `timed_out` or `broken`.", _SCRAPE),
+        _counter("mirrorgate_endpoint_picker_answers_cut_total", "picker",
+                 "Answers whose rest a picker did not get, since it read too slowly.", _SCRAPE),
         _gauge("mirrorgate_endpoint_healthy", "pool endpoint", "1 when an endpoint is picked from, 0 when not."),
         _gauge("mirrorgate_endpoint_inflight", "leg endpoint", "Requests of this gateway under way at an endpoint."),
         _gauge("mirrorgate_endpoint_waiting", "pool endpoint", "Requests in the server's own queue, as scraped."),

@@ -46,6 +46,7 @@ from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
 from .capturing import Captures
 from .configuring import Compilation, bindings, compile_reading, counted, empty, listed, paths_of, scraped
+from .endpoint_pickers import EndpointPickers, compile_options
 from .labels import Labels
 from .listening import Listening
 from .options import OPTIONS, add_options, quickstart, settings_of
@@ -60,7 +61,7 @@ __all__ = ["GATEWAY", "Gateway"]
 
 logger = logging.getLogger("mirrorgate")
 
-_LIVE_OPTIONS = {"gateway_config", "gateway_bind", "gateway_port_offset"}
+_LIVE_OPTIONS = {"gateway_config", "gateway_bind", "gateway_port_offset", "gateway_endpoint_picker"}
 _JOURNAL_FILE = 64 * 1024 * 1024
 _SHADOW_START = 10.0
 """Seconds that the listeners wait for the shadow process at the start."""
@@ -94,6 +95,7 @@ class Gateway:
         self._scraper: LoadScraper | None = None
         self._access_log: AccessLog
         self._captures: Captures
+        self._pickers: EndpointPickers
         self._lag: LoopLag
         self.metrics: Metrics
 
@@ -115,6 +117,7 @@ class Gateway:
                     self._read()
                 return
             if _LIVE_OPTIONS & updated:
+                settings_of(ctx.options)
                 self._read()
                 self._restart_watch()
                 self._listening.apply(self._snapshot)
@@ -166,6 +169,7 @@ class Gateway:
         )
         self._mirroring = plane.mirroring = Mirroring(self._channel, director, plane.emit)
         self._captures = Captures(plane)
+        self._pickers = EndpointPickers(plane)
         self._start_telemetry(plane)
         GatewayInstance.listener = plane.listen
         self._channel.start()
@@ -193,7 +197,8 @@ class Gateway:
         if self._cluster is not None:
             raise ValueError("gateway_config cannot change from kubernetes to files while the gateway runs")
         self._source = FileSource(paths_of(configured, quickstart()))
-        compilation = compile_reading(self._source.read(), self._snapshot.generation + 1)
+        options = compile_options(ctx.options)
+        compilation = compile_reading(self._source.read(), self._snapshot.generation + 1, options)
         bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
         self._take(compilation)
 
@@ -230,6 +235,7 @@ class Gateway:
         if self._scraper is not None:
             self._scraper.update(scraped(snapshot))
         self._labels.adopt(rules)
+        self._pickers.adopt(rules, ctx.options)
         self._verdicts.adopt(rules)
         self.plane.emit(
             ConfigApplied(
@@ -251,7 +257,8 @@ class Gateway:
             try:
                 generation = self._snapshot.generation + 1
                 # In a thread, since thousands of routes take a second: streams go on meanwhile.
-                compilation = await asyncio.to_thread(compile_reading, reading, generation)
+                options = compile_options(ctx.options)
+                compilation = await asyncio.to_thread(compile_reading, reading, generation, options)
                 bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
             except ConfigProblems as error:
                 for problem in error.problems:
@@ -317,8 +324,8 @@ class Gateway:
         self._views = Views(plane, self._channel, scraper.snapshot if scraper is not None else dict)
         self.metrics.register_gauges(self._verdicts.samples)
         plane.subscribe(self._verdicts.handle)
-        for source in (self._views.samples, self._access_log.samples, self._lag.samples, self._captures.samples):
-            self.metrics.register_gauges(source)
+        for owner in (self._views, self._access_log, self._lag, self._captures, self._pickers):
+            self.metrics.register_gauges(owner.samples)
         if self._cluster is not None:
             self.metrics.register_gauges(self._cluster.samples)
         for subscriber in (self.metrics.handle, self._access_log.handle, self._exchanges.handle):
@@ -432,6 +439,7 @@ class Gateway:
         if not await plane.drain():
             logger.warning("requests were still running after %g s and are cut", plane.settings.drain_timeout)
         plane.close()
+        self._pickers.close()
         self._viewing.close()
         await self._channel.stop(5.0)
         self._verdicts.close()

@@ -61,6 +61,8 @@ class ClusterSettings:
     """`namespace/name`; empty: of the controller's name, in our own namespace."""
     bind: str = "127.0.0.1"
     port_offset: int = 0
+    external_pickers: bool = False
+    """Whether the pools' own endpoint pickers are asked."""
 
     @classmethod
     def of(cls, options: optmanager.OptManager) -> ClusterSettings:
@@ -73,6 +75,7 @@ class ClusterSettings:
             options.gateway_lease,
             options.gateway_bind,
             options.gateway_port_offset,
+            options.gateway_endpoint_picker == "external",
         )
         domain, slash, path = settings.controller_name.partition("/")
         if not (domain and slash and path):
@@ -196,7 +199,9 @@ def compile_cluster(inventory: Inventory, generation: int, settings: ClusterSett
 
     A listener whose port the offset moves out of range is not served, and said so.
     """
-    options = CompileOptions(settings.controller_name, serve_all_classes=False)
+    options = CompileOptions(
+        settings.controller_name, serve_all_classes=False, external_pickers=settings.external_pickers
+    )
     snapshot = Snapshot.of(inventory, generation, options)
     problems: list[Problem] = []
     kept: list[Listener] = []

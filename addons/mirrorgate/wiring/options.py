@@ -114,6 +114,19 @@ OPTIONS = (
     Option("gateway_queue_bytes", int, 256 * MIB, "Bytes of their bodies, for each priority of a pool."),
     Option("gateway_queue_timeout", int, 60, "Seconds that they wait. Then 429."),
     Option(
+        "gateway_endpoint_picker",
+        str,
+        "builtin",
+        "Who picks an InferencePool's endpoints: builtin, or external for the picker that the pool's "
+        "endpointPickerRef names, asked over Envoy's external processing protocol.",
+    ),
+    Option(
+        "gateway_endpoint_picker_timeout",
+        int,
+        10,
+        "Seconds that an external endpoint picker has for a choice. Then the pool's failureMode decides.",
+    ),
+    Option(
         "shadow_journal",
         str,
         "",
@@ -160,9 +173,18 @@ def settings_of(options: optmanager.OptManager) -> Settings:
     defaults = Settings()
     stream = options.stream_large_bodies
     limit = options.body_size_limit
-    for name in ("gateway_max_header_bytes", "gateway_header_timeout", "gateway_idle_timeout", "gateway_queue_timeout"):
+    positive = (
+        "gateway_max_header_bytes",
+        "gateway_header_timeout",
+        "gateway_idle_timeout",
+        "gateway_queue_timeout",
+        "gateway_endpoint_picker_timeout",
+    )
+    for name in positive:
         if getattr(options, name) <= 0:
             raise ValueError(f"{name} must be more than 0")
+    if options.gateway_endpoint_picker not in ("builtin", "external"):
+        raise ValueError("gateway_endpoint_picker must be builtin or external")
     for name in (
         "gateway_queue_requests",
         "gateway_queue_bytes",
