@@ -1,13 +1,14 @@
 """A configuration as requests see it."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from mirrorgate.resources.inventory import Inventory
 from mirrorgate.resources.loading import Document, load
 from mirrorgate.routing.compiling import CompileOptions
-from mirrorgate.snapshot import Snapshot
+from mirrorgate.snapshot import Snapshot, distinct_destinations, rules_of
 
 TEXT = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -49,3 +50,13 @@ def test_the_empty_configuration_serves_nothing() -> None:
     assert snapshot.problems == ()
     with pytest.raises(dataclasses.FrozenInstanceError):
         snapshot.generation = 1  # type: ignore[misc]
+
+
+def test_destinations_are_listed_once(manifests: Any) -> None:
+    """Thousands of rules may lead to one pool, whose endpoints are looked at once."""
+    texts = [manifests.pool("pool", 9001, 9002), manifests.route(f"[{{backendRefs: [{manifests.to_pool('pool')}]}}]")]
+    rules = rules_of(manifests.snapshot(*texts))
+    again = [dataclasses.replace(rule, cluster=f"{rule.cluster}-{number}") for rule in rules for number in range(3)]
+    [destination] = distinct_destinations(again)
+    assert destination.name == "pool"
+    assert list(distinct_destinations([])) == []

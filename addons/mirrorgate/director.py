@@ -38,7 +38,7 @@ from .routing.table import (
 from .rule_answers import answered_by_rule, cors_changes, find_match, redirected
 from .scheduling.endpoints import EndpointHealth
 from .scheduling.picks import NoEndpoint, Pick, PickRequest
-from .snapshot import Snapshot
+from .snapshot import Snapshot, destinations_of, distinct_destinations, rules_of
 
 __all__ = [
     "Director",
@@ -90,7 +90,7 @@ class Director:
         """Take another configuration; requests that are under way keep theirs."""
         self.snapshot = snapshot
         rules = rules_of(snapshot)
-        self.picking.retain(destination for rule in rules for destination in destinations_of(rule))
+        self.picking.retain(distinct_destinations(rules))
         clusters = {rule.cluster for rule in rules}
         for cluster in [cluster for cluster in self.last_picks if cluster not in clusters]:
             del self.last_picks[cluster]
@@ -318,15 +318,3 @@ def needs_body(rule: Rule) -> bool:
     return rule.inference or any(
         mirror.destination.kind is DestinationKind.INFERENCE_POOL or mirror.policy_source for mirror in rule.mirrors
     )
-
-
-def rules_of(snapshot: Snapshot) -> list[Rule]:
-    """List every rule that is served, each once."""
-    rules = {match.rule.cluster: match.rule for listener in snapshot.table.listeners for match in listener.matches}
-    return list(rules.values())
-
-
-def destinations_of(rule: Rule) -> list[Destination]:
-    """List where a rule leads, mirrors included."""
-    primary = [backend.destination for backend in rule.backends if backend.destination is not None]
-    return primary + [mirror.destination for mirror in rule.mirrors]

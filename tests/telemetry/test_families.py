@@ -37,8 +37,8 @@ def test_forgetting_takes_only_the_series_of_that_value() -> None:
         distribution.observe(labels, 1.0)
         tally.add(labels)
     for family in (distribution, tally):
-        assert family.forget("a", "x") == 2
-        assert family.forget("c", "y") == 0
+        assert family.forget("a", {"x"}) == 2
+        assert family.forget("c", {"y"}) == 0
         assert list(family.cells) == [("y", "x")]
 
 

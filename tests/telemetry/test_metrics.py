@@ -104,10 +104,10 @@ def test_endpoints_and_clusters_that_left_are_forgotten(metrics: Metrics, done: 
     metrics.handle(Picked("c", "p", "127.0.0.1:1", "gaie-v1", 0.001))
     metrics.handle(Picked("c", "p", "127.0.0.1:2", "gaie-v1", 0.001))
     metrics.handle(done(cluster="c", endpoint="127.0.0.1:1"))
-    assert metrics.forget_endpoint("127.0.0.1:1") == 2
-    assert metrics.forget_endpoint("127.0.0.1:1") == 0
+    assert metrics.forget_endpoints({"127.0.0.1:1"}) == 2
+    assert metrics.forget_endpoints({"127.0.0.1:1"}) == 0
     assert value("mirrorgate_endpoint_picked_total", cluster="c", endpoint="127.0.0.1:2", profile="gaie-v1") == 1
-    assert metrics.forget_cluster("c") > 5
+    assert metrics.forget_clusters({"c"}) > 5
     text = metrics.render().decode()
     assert 'cluster="c"' not in text
     assert 'envoy_cluster_name="c"' not in text

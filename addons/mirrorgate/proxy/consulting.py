@@ -152,14 +152,14 @@ def _question(carrier: Carrier, plan: Plan, body: bytes | None) -> Question:
     request = carrier.flow.request
     fields: list[tuple[bytes, bytes]] = [
         (b":method", request.data.method),
-        (b":scheme", request.data.scheme),
+        (b":scheme", carrier.connection.scheme),
         (b":authority", next((value for name, value in request.headers.fields if name.lower() == b"host"), b"")),
         (b":path", request.data.path),
     ]
     fields += [field for field in without_hop_by_hop(request.headers.fields) if field[0].lower() not in _NOT_TOLD]
     fields += [
         (b"x-forwarded-for", carrier.client.peername[0].encode("latin-1", "replace")),
-        (b"x-forwarded-proto", request.data.scheme),
+        (b"x-forwarded-proto", carrier.connection.scheme),
         (b"x-request-id", plan.request_id.encode()),
     ]
     pick, subset = plan.pick, None

@@ -9,7 +9,7 @@ first, so that a scrape from another thread sees whole cells.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from .names import Kind, Spec
 
@@ -34,8 +34,9 @@ class Family:
         """Yield the samples in the order in which they are written."""
         raise NotImplementedError
 
-    def forget(self, label: str, value: str) -> int:
-        """Remove the series whose *label* is *value* and return how many they were; 0 for labels it does not have."""
+    def forget(self, label: str, values: Collection[str]) -> int:
+        """Remove the series whose *label* is one of *values*, and return how many they were; 0 for labels it does not
+        have. All at once, since each call looks at every series."""
         raise NotImplementedError
 
 
@@ -66,11 +67,11 @@ class Tally(Family):
         for labels, value in list(self.cells.items()):
             yield name, labels, (), value
 
-    def forget(self, label: str, value: str) -> int:
+    def forget(self, label: str, values: Collection[str]) -> int:
         if label not in self.spec.labels:
             return 0
         index = self.spec.labels.index(label)
-        gone = [labels for labels in self.cells if labels[index] == value]
+        gone = [labels for labels in self.cells if labels[index] in values]
         for labels in gone:
             del self.cells[labels]
         return len(gone)
@@ -110,11 +111,11 @@ class Distribution(Family):
             yield count, labels, (), running
             yield total, labels, (), cell[-1]
 
-    def forget(self, label: str, value: str) -> int:
+    def forget(self, label: str, values: Collection[str]) -> int:
         if label not in self.spec.labels:
             return 0
         index = self.spec.labels.index(label)
-        gone = [labels for labels in self.cells if labels[index] == value]
+        gone = [labels for labels in self.cells if labels[index] in values]
         for labels in gone:
             del self.cells[labels]
         return len(gone)

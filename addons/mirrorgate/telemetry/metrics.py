@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 
 from prometheus_client import CollectorRegistry
@@ -94,14 +94,14 @@ class Metrics(Collector):
         """Show a mirror's counters at 0 before its first request."""
         self._tallying.introduce_mirror(cluster)
 
-    def forget_endpoint(self, endpoint: str) -> int:
-        """Remove the series of an endpoint that left; return how many they were."""
-        return sum(family.forget("endpoint", endpoint) for family in self.families.values())
+    def forget_endpoints(self, endpoints: Collection[str]) -> int:
+        """Remove the series of endpoints that left; return how many they were."""
+        return sum(family.forget("endpoint", endpoints) for family in self.families.values())
 
-    def forget_cluster(self, cluster: str) -> int:
-        """Remove the series of a rule or mirror that is no longer declared; return how many they were."""
+    def forget_clusters(self, clusters: Collection[str]) -> int:
+        """Remove the series of rules and mirrors that are no longer declared; return how many they were."""
         return sum(
-            family.forget(label, cluster)
+            family.forget(label, clusters)
             for family in self.families.values()
             for label in ("cluster", "envoy_cluster_name")
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import random
 import signal
@@ -44,6 +45,7 @@ from ..telemetry.access_log import AccessLog
 from ..telemetry.loop_lag import LoopLag
 from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
+from .aside import Aside, share_interpreter
 from .capturing import Captures
 from .configuring import Compilation, bindings, compile_reading, counted, empty, listed, paths_of, scraped
 from .endpoint_pickers import EndpointPickers, compile_options
@@ -140,6 +142,7 @@ class Gateway:
         elif self._cluster is not None:
             self._read()  # what concerns the cluster may have been set after gateway_config
         self._started = time.time()
+        share_interpreter()
         # mitmproxy logs every connection at INFO or below, through several handlers, printed or not (measured).
         logging.getLogger().setLevel(logging.WARNING)
         logger.setLevel(logging.INFO)
@@ -253,12 +256,12 @@ class Gateway:
         if self._cluster is not None:
             await self._cluster.follow(lambda: self._snapshot, self._take_compiled)
         assert self._source is not None
+        aside = Aside()
         async for reading in self._source.changes():
             try:
                 generation = self._snapshot.generation + 1
-                # In a thread, since thousands of routes take a second: streams go on meanwhile.
                 options = compile_options(ctx.options)
-                compilation = await asyncio.to_thread(compile_reading, reading, generation, options)
+                compilation = await aside.run(functools.partial(compile_reading, reading, generation, options))
                 bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
             except ConfigProblems as error:
                 for problem in error.problems:

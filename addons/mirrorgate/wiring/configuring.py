@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..director import destinations_of, rules_of
 from ..errors import ConfigProblems, Problem, Severity
 from ..resources.endpoints import Address
 from ..resources.inventory import Inventory
 from ..resources.loading import Document, load
 from ..routing.compiling import CompileOptions
 from ..routing.table import DestinationKind, Listener
-from ..snapshot import Snapshot
+from ..snapshot import Snapshot, distinct_destinations, rules_of
 from ..sources.files import Reading
 
 __all__ = [
@@ -92,8 +91,7 @@ def scraped(snapshot: Snapshot) -> dict[str, Address]:
     """Return the endpoints whose loads decide something: those of InferencePools."""
     return {
         str(address): address
-        for rule in rules_of(snapshot)
-        for destination in destinations_of(rule)
+        for destination in distinct_destinations(rules_of(snapshot))
         if destination.kind is DestinationKind.INFERENCE_POOL
         for address in destination.endpoints
     }

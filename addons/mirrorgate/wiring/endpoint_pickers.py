@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import optmanager
 
-from ..director import destinations_of
 from ..proxy.dataplane import Dataplane
 from ..routing.compiling import CompileOptions
 from ..routing.table import Rule
+from ..snapshot import distinct_destinations
 from ..telemetry.samples import Sample
 
 if TYPE_CHECKING:
@@ -33,12 +33,7 @@ class EndpointPickers:
 
     def adopt(self, rules: Iterable[Rule], options: optmanager.OptManager) -> None:
         """Follow a configuration: what belongs to pickers that left is closed."""
-        pickers = {
-            destination.picker
-            for rule in rules
-            for destination in destinations_of(rule)
-            if destination.picker is not None
-        }
+        pickers = {destination.picker for destination in distinct_destinations(rules) if destination.picker is not None}
         if pickers and self._client is None:
             from ..proxy.consulting import Pickers
             from ..sources.endpoint_picker.asking import PickerClient

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
+import functools
 import logging
 import os
 import random
@@ -15,7 +15,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from ..sources.kubernetes.cluster import ClusterSource
 from ..sources.kubernetes.leading import Leadership
 from ..sources.kubernetes.statuses import StatusWriter
 from ..telemetry.samples import Sample
+from .aside import Aside
 from .configuring import Compilation
 from .kubernetes_statuses import completed
 
@@ -42,9 +43,7 @@ __all__ = ["ClusterConfiguration", "ClusterSettings", "compile_cluster"]
 logger = logging.getLogger("mirrorgate")
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_SWITCH_SECONDS = 0.0005
 _RELEASE_SECONDS = 3.0
-_THAW_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +116,11 @@ class ClusterConfiguration:
             sys.exit(1)
         self._start(self._api)
         assert self._source is not None
-        thawed = time.monotonic()
+        aside = Aside()
         async for inventory in self._source.inventories():
             before, began = running(), time.monotonic()
-            if began > thawed + _THAW_SECONDS:
-                thawed = began
             try:
-                with _gently(thaw=thawed == began):
-                    compilation = await asyncio.to_thread(self._compile, inventory, before)
+                compilation = await aside.run(functools.partial(self._compile, inventory, before))
             except Exception:
                 logger.exception("the changed configuration could not be compiled; the old one goes on serving")
                 continue
@@ -217,28 +213,6 @@ def compile_cluster(inventory: Inventory, generation: int, settings: ClusterSett
         table = RouteTable(tuple(kept))
         snapshot = replace(snapshot, table=table, router=Router(table), problems=(*snapshot.problems, *problems))
     return Compilation(snapshot, snapshot.problems)
-
-
-@contextlib.contextmanager
-def _gently(thaw: bool) -> Iterator[None]:
-    """Let the event loop go on while a thread computes.
-
-    With the usual 5 ms before a thread gives up the interpreter, every system call of the loop costs a stream that
-    long. And a configuration of thousands of objects makes the collector walk all there are, for 200 ms (measured),
-    in which nothing else runs: it rests meanwhile, and then leaves alone what will live as long as the configuration.
-    With `thaw`, now and then, it may look once at what it has left alone.
-    """
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    if thaw:
-        gc.unfreeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-        sys.setswitchinterval(usual)
 
 
 def _own_namespace() -> str:

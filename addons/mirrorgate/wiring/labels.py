@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..director import destinations_of
 from ..routing.table import Rule
+from ..snapshot import distinct_destinations
 from ..telemetry.metrics import Metrics
 
 __all__ = ["Labels"]
@@ -21,25 +21,30 @@ class Labels:
 
     def adopt(self, rules: Iterable[Rule]) -> None:
         """Take the rules of a configuration that takes effect."""
+        rules = list(rules)
         clusters: set[str] = set()
-        endpoints: set[str] = set()
+        mirrors: set[str] = set()
         models: set[str] = set()
         for rule in rules:
             clusters.add(rule.cluster)
-            self._metrics.introduce_cluster(rule.cluster)
             for mirror in rule.mirrors:
-                clusters.add(mirror.cluster)
-                self._metrics.introduce_mirror(mirror.cluster)
+                mirrors.add(mirror.cluster)
                 if mirror.policy.candidate.model_name:
                     models.add(mirror.policy.candidate.model_name)
-            for destination in destinations_of(rule):
-                endpoints.update(map(str, destination.endpoints))
-                for model in destination.models:
-                    models.update(target.name for target in model.targets)
-                    models.update(filter(None, (model.name,)))
+        endpoints: set[str] = set()
+        for destination in distinct_destinations(rules):
+            endpoints.update(map(str, destination.endpoints))
+            for model in destination.models:
+                models.update(target.name for target in model.targets)
+                models.update(filter(None, (model.name,)))
         self._metrics.models.declare(sorted(models))
-        for cluster in self._clusters - clusters:
-            self._metrics.forget_cluster(cluster)
-        for endpoint in self._endpoints - endpoints:
-            self._metrics.forget_endpoint(endpoint)
-        self._clusters, self._endpoints = clusters, endpoints
+        # What stays is not touched: of thousands of rules, a change concerns a few.
+        for cluster in clusters - self._clusters:
+            self._metrics.introduce_cluster(cluster)
+        for cluster in mirrors - self._clusters:
+            self._metrics.introduce_mirror(cluster)
+        if gone := self._clusters - clusters - mirrors:
+            self._metrics.forget_clusters(gone)
+        if left := self._endpoints - endpoints:
+            self._metrics.forget_endpoints(left)
+        self._clusters, self._endpoints = clusters | mirrors, endpoints
