@@ -105,6 +105,24 @@ async def test_a_bad_day_of_the_server_ends(server: ApiServer, following: Follow
         assert (server.lists("httproutes") > 1) is (trouble in ("gone", "page-gone"))
 
 
+async def test_bookmarks_spare_quiet_kinds_a_list(server: ApiServer, following: Following) -> None:
+    """A kind of which nothing happens goes on from where the last bookmark was, though what is older is forgotten."""
+    server.store.apply(*configuration("a", "b"))
+    async with following() as source, contextlib.aclosing(source.inventories()) as inventories:
+        await upcoming(inventories, lambda inventory: True)
+        await until(lambda: server.watching > 15)
+        server.store.apply(http_route("c", reference("b")))
+        await upcoming(inventories, lambda inventory: ("default", "c") in inventory.http_routes)
+        server.store.compact()
+        now = str(server.store.version)
+        await until(lambda: all(each._resource_version == now for each in source.informers if not each.absent))
+        server.break_watches()
+        server.store.apply(backend("d"))
+        await upcoming(inventories, lambda inventory: ("default", "d") in inventory.backends)
+        assert server.lists("backends") == 1
+        assert server.lists("httproutes") == 1
+
+
 async def test_an_outage_shows_as_age(server: ApiServer, following: Following) -> None:
     """The age grows while the server is away, and falls when it is back."""
     server.store.apply(*configuration("a"))
