@@ -103,6 +103,10 @@ class FakeEndpointPicker(service.ExternalProcessorServicer):  # type: ignore[mis
         """Hang up on everybody."""
         await self._server.stop(None)
 
+    async def leave(self) -> None:
+        """Take no more calls, and end when those that run are over."""
+        await self._server.stop(10)
+
     async def until(self, condition: Any, timeout: float = 10.0) -> None:
         """Wait until `condition()` holds; it is looked at whenever something was told."""
         async with asyncio.timeout(timeout):
