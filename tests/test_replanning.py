@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
 
 from mirrorgate.director import Director
 from mirrorgate.plans import Plan, Refused
+from mirrorgate.replanning import at_choice
 
 BODY = json.dumps({"model": "base", "messages": [{"role": "user", "content": "hi"}]}).encode()
 
@@ -113,3 +115,26 @@ def test_another_backend_has_its_own_path_and_no_redirect(
         again = director.again(plan, frozenset({"127.0.0.1:1"}))
         assert isinstance(again, Plan)
         assert (again.pool, again.path) == ("Backend default/two", b"/two")
+
+
+def test_a_pickers_list_is_walked(
+    directing: Callable[..., Director], planned: Callable[..., Plan], manifests: Any
+) -> None:
+    """In its order, and at its end from its beginning; the pool's other endpoints are not for us to choose."""
+    director = directing(
+        manifests.route(f"[{{backendRefs: [{manifests.to_pool('pool')}]}}]"), manifests.pool("pool", 1, 2, 3)
+    )
+    plan = planned(director, "/v1/chat/completions", BODY)
+    assert plan.destination is not None
+    endpoints = {str(each): each for each in plan.destination.endpoints}
+    choices = (endpoints["127.0.0.1:3"], endpoints["127.0.0.1:1"])
+    plan = dataclasses.replace(at_choice(plan, choices[0], "chosen by epp"), choices=choices)
+    tried: set[str] = set()
+    for expected in ("127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:3"):
+        assert plan.pick is not None
+        assert (str(plan.address), plan.pick.endpoint, plan.pick.reason) == (expected, expected, "chosen by epp")
+        assert plan.pick.profile == "external"
+        tried.add(expected)
+        again = director.again(plan, frozenset(tried))
+        assert isinstance(again, Plan)
+        plan = again

@@ -23,7 +23,7 @@ from .inference.rewriting import with_model
 from .inference.streaming_usage import usage_of
 from .picking import Picking, dropped, pick_request, refusal_of
 from .plans import Directed, Effective, Held, MirrorPlan, Plan, Refused, RequestFacts
-from .replanning import moved
+from .replanning import at_next_choice, moved
 from .resources.endpoints import Address
 from .routing.paths import normalize
 from .routing.splitting import choose_backend, mirrors_of, resolve_model, sampling_draw
@@ -211,6 +211,8 @@ class Director:
 
     def again(self, plan: Plan, tried: frozenset[str]) -> Plan | Refused:
         """Pick anew for a request that failed where it was tried: elsewhere, if there is such a place."""
+        if plan.choices:
+            return at_next_choice(plan, tried)
         plan = moved(plan, tried, self.draw)
         rule, destination = plan.rule, plan.destination
         assert rule is not None

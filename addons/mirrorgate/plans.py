@@ -159,3 +159,5 @@ class Plan:
     """Mirrors of the rule that this request's draw left out."""
     control: Address | None = None
     """The endpoint of the primary's pool that is asked again, `None` when this request has no control."""
+    choices: tuple[Address, ...] = ()
+    """What the pool's own endpoint picker chose, in its order of preference; empty where ours picks."""

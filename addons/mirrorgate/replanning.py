@@ -1,4 +1,7 @@
-"""Where a request goes that is sent again: another of its rule's backends, when all endpoints of the first failed."""
+"""Where a request goes that is sent again: another of its rule's backends, when all endpoints of the first failed.
+
+Or the next endpoint of the list that a picker outside gave.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from dataclasses import replace
 from .addressing import addressed
 from .inference.rewriting import with_model
 from .plans import Plan
+from .resources.endpoints import Address
 from .routing.splitting import choose_backend, resolve_model
 from .routing.table import Backend
+from .scheduling.endpoints import EndpointView
 
-__all__ = ["moved"]
+__all__ = ["at_choice", "at_next_choice", "moved"]
 
 
 def moved(plan: Plan, tried: Collection[str], draw: Callable[[], float]) -> Plan:
@@ -52,6 +57,33 @@ def moved(plan: Plan, tried: Collection[str], draw: Callable[[], float]) -> Plan
         request_changes=sent.request_changes,
         response_changes=sent.response_changes,
     )
+
+
+def at_choice(plan: Plan, address: Address, by: str) -> Plan:
+    """Return the plan with an endpoint that somebody else has picked."""
+    pick = plan.pick
+    if pick is not None:
+        view = next((each for each in pick.candidates if each.address == address), None)
+        pick = replace(
+            pick,
+            view=view or EndpointView(str(address), address),
+            profile="external",
+            totals=(),
+            columns=(),
+            rate=None,
+            note=by,
+            panic=False,
+        )
+    return replace(plan, address=address, pick=pick)
+
+
+def at_next_choice(plan: Plan, tried: Collection[str]) -> Plan:
+    """Return the plan with the next endpoint of the list that the pool's own picker gave (endpoint picker protocol).
+
+    At its end the first is tried again: which other would do is not for us to say.
+    """
+    address = next((each for each in plan.choices if str(each) not in tried), plan.choices[0])
+    return at_choice(plan, address, "" if plan.pick is None else plan.pick.note)
 
 
 def _has_untried(backend: Backend, tried: Collection[str]) -> bool:

@@ -15,7 +15,7 @@ import pytest_asyncio
 from mirrorgate.testing.clients import Answer, Client, request_bytes
 from mirrorgate.testing.endpoint_picker import FakeEndpointPicker, Told
 from mirrorgate.testing.gateways import CHAT, RunningGateway, chat_body, running_gateway, write_manifests
-from mirrorgate.testing.manifests import Object, gateway, http_route, inference_pool, reference
+from mirrorgate.testing.manifests import Object, gateway, http_route, inference_pool, reference, traffic_policy
 from mirrorgate.testing.model_server.behaviour import Behaviour
 from mirrorgate.testing.model_server.server import FakeModelServer
 from mirrorgate.testing.processes import free_port
@@ -59,6 +59,8 @@ class Site:
     servers: tuple[FakeModelServer, FakeModelServer]
     picker: FakeEndpointPicker
     clear: FakeEndpointPicker
+    nowhere: str
+    """An endpoint that nobody listens at."""
 
     async def ask(self, host: str = "tls", orders: str = "", **body: Any) -> Answer:
         async with await self.gateway.connect() as client:
@@ -105,6 +107,8 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             *picked_pool("closed", "nobody", *ports),
             *picked_pool("missing", "absent", *ports),
             *picked_pool("second", "pair", *ports),
+            *picked_pool("retried", "epp", nobody, first.port),
+            traffic_policy("retried", retry={"numRetries": 1, "retryOn": {"triggers": ["connect-failure"]}}),
             *picked_pool("lenient", "epp", first.port, mode="FailOpen"),
         ]
         write_manifests(config, objects)
@@ -114,7 +118,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             "gateway_scrape_interval": "0",
         }
         running = await stack.enter_async_context(running_gateway(config, port, options=options))
-        yield Site(running, (first, second), picker, clear)
+        yield Site(running, (first, second), picker, clear, f"127.0.0.1:{nobody}")
 
 
 @pytest.mark.parametrize("orders", ["", "by=header", "by=metadata", "whole", "early"])
@@ -167,6 +171,15 @@ async def test_the_first_endpoint_of_the_pool_is_used(site: Site) -> None:
     """Of a list in order of preference, those that are not the pool's are passed over."""
     told = await site.told(site.picker, "tls", f"to=127.0.0.1:9,{site.address(0)},{site.address(1)}")
     assert told.served == site.address(0)
+
+
+async def test_a_retry_walks_the_list(site: Site) -> None:
+    """The picker is asked once, and told who served in the end."""
+    before = len(site.picker.told)
+    told = await site.told(site.picker, "retried", f"to={site.nowhere},{site.address(0)}")
+    assert told.served == site.address(0)
+    assert len(site.picker.told) == before + 1
+    assert (await site.ask("retried", f"to={site.nowhere}")).status == 503
 
 
 async def test_an_endpoint_outside_the_pool_is_no_choice(site: Site) -> None:

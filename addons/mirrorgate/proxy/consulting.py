@@ -17,11 +17,10 @@ from mitmproxy import http
 from ..errors import Refusal
 from ..inference.requests import InferenceRequest, parse_request
 from ..plans import Plan, Refused
+from ..replanning import at_choice
 from ..resources.endpoints import Address
 from ..routing.filters import apply
 from ..routing.table import Destination, EndpointPicker, HeaderChanges
-from ..scheduling.endpoints import EndpointView
-from ..scheduling.picks import Pick
 from ..sources.endpoint_picker.asking import Asked, Failed, PickerClient
 from ..sources.endpoint_picker.consulting import Consultation, Picked, Question
 from ..sources.endpoint_picker.messages import Immediate
@@ -123,8 +122,8 @@ class Pickers:
             self._client.finished(picker, asked.consultation)
             self._client.results[picker.ref, "answered"] += 1
             return _answer(asked.result, plan)
-        address = _choice(destination, asked.result)
-        if address is None:
+        choices = _choices(destination, asked.result)
+        if not choices:
             self._client.finished(picker, asked.consultation)
             self._client.results[picker.ref, "outside_pool"] += 1
             named = ", ".join(asked.result.endpoints) or "no endpoint"
@@ -134,7 +133,7 @@ class Pickers:
             self._failing.discard(picker.ref)
             logger.info("%s chooses again", picker.ref)
         carrier.consulted = Consulted(carrier, self._client, picker, asked.consultation)
-        return _chosen(plan, picker, address, asked.result, body, time.monotonic() - began)
+        return _chosen(plan, picker, choices, asked.result, body, time.monotonic() - began)
 
     def _failed(self, plan: Plan, picker: EndpointPicker, message: str) -> Plan | Refused:
         if picker.ref not in self._failing:
@@ -169,40 +168,31 @@ def _question(carrier: Carrier, plan: Plan, body: bytes | None) -> Question:
     return Question(fields, body or b"", subset)
 
 
-def _choice(destination: Destination, picked: Picked) -> Address | None:
-    """Return the first of the endpoints that is one of the pool's: the list is scoped to the pool it came from."""
+def _choices(destination: Destination, picked: Picked) -> tuple[Address, ...]:
+    """Return those of the endpoints that are the pool's: the list is scoped to the pool it came from."""
     known = {str(address): address for address in destination.endpoints}
-    return next((known[endpoint] for endpoint in picked.endpoints if endpoint in known), None)
+    return tuple(known[endpoint] for endpoint in dict.fromkeys(picked.endpoints) if endpoint in known)
 
 
 def _chosen(
-    plan: Plan, picker: EndpointPicker, address: Address, picked: Picked, body: bytes | None, seconds: float
+    plan: Plan,
+    picker: EndpointPicker,
+    choices: tuple[Address, ...],
+    picked: Picked,
+    body: bytes | None,
+    seconds: float,
 ) -> Plan:
     """Return the plan with the picker's choice: its endpoint, its header fields, and its body and hence its model
     instead of what our own models would have made of it."""
-    pick: Pick | None = None
-    if plan.pick is not None:
-        view = next((each for each in plan.pick.candidates if each.address == address), None)
-        pick = replace(
-            plan.pick,
-            view=view or EndpointView(str(address), address),
-            profile="external",
-            totals=(),
-            columns=(),
-            rate=None,
-            note=f"chosen by {picker.ref}",
-            panic=False,
-        )
     sent = body if picked.body is None or body is None else picked.body
     return replace(
-        plan,
-        address=address,
+        at_choice(plan, choices[0], f"chosen by {picker.ref}"),
+        choices=choices,
         body=sent,
         target_model=plan.model if sent == body else _model(plan, sent),
         request_changes=(picked.changes, *plan.request_changes) if picked.changes else plan.request_changes,
-        pick=pick,
         pick_seconds=seconds,
-        control=None if plan.control == address else plan.control,
+        control=None if plan.control == choices[0] else plan.control,
     )
 
 

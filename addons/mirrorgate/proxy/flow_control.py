@@ -62,7 +62,9 @@ class FlowControl:
         self._lines: dict[str, _Line] = {}
 
     def must_wait(self, destination: Destination) -> bool:
-        """Tell whether a request for a pool has to wait, were it to come now."""
+        """Tell whether a request for a pool has to wait, were it to come now; a picker outside says so by itself."""
+        if destination.picker is not None:
+            return False
         if not self._lines and not self._plane.settings.queue.requests:
             return False
         return destination.ref in self._lines or self._plane.director.picking.saturated(destination)
