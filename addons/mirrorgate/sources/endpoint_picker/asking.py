@@ -113,19 +113,20 @@ class PickerClient:
             yield from late
 
     async def _ask_at(self, picker: EndpointPicker, host: str, port: int, key: str, question: Question) -> Asked:
-        """Ask at one address; once more over a connection of its own where a kept one turns out to be dead."""
-        while True:
+        """Ask at one address; once more where the connection ends without an answer, as one that was kept may."""
+        for last in (False, True):
             connection, kept = await self._connection(host, port, key, encrypted=picker.encrypted)
             before = connection.received
             try:
                 return await self._consult(picker, connection, question)
-            except Broken:
-                if not kept or connection.received != before:
+            except Broken as error:
+                if last or not error.unreached:
                     raise
             except asyncio.CancelledError:
                 if kept and connection.received == before:
                     connection.leave()  # it may be dead, so that the next request shall not wait for it
                 raise
+        raise AssertionError("the second try returns or raises")
 
     async def _consult(self, picker: EndpointPicker, connection: Connection, question: Question) -> Asked:
         waits = self._headless.get(picker.ref, 0.0) < time.monotonic()

@@ -46,7 +46,7 @@ class Broken(Exception):
     def __init__(self, message: str, *, unreached: bool = False) -> None:
         super().__init__(message)
         self.unreached = unreached
-        """Whether the server cannot have worked on the call, so that another may be asked."""
+        """Whether the server has not had its say, so that it may be asked again, or another."""
 
 
 class Call:
@@ -293,11 +293,7 @@ class Connection(asyncio.Protocol):
             refused = event.error_code == ErrorCodes.REFUSED_STREAM
             self._over(event.stream_id, Broken(f"the call was reset ({event.error_code})", unreached=refused))
         elif isinstance(event, ConnectionTerminated):
-            self._leaving = True
-            last = event.last_stream_id or 0
-            for stream in [stream for stream in self._calls if stream > last]:
-                self._over(stream, Broken("the server is going away", unreached=True))
-            self._leave_if_done()
+            self._fail("the server is going away")  # h2 goes on with no stream after that
         elif isinstance(event, WindowUpdated | RemoteSettingsChanged):
             self._pump_all()
 
@@ -329,7 +325,7 @@ class Connection(asyncio.Protocol):
         self._leaving = True
         calls, self._calls = self._calls, {}
         for call in calls.values():
-            call.ended(Broken(message, unreached=not self.received))
+            call.ended(Broken(message, unreached=True))
         self._transport.abort()
 
     def _pump_all(self) -> None:
