@@ -85,7 +85,7 @@ MARKS: Mapping[str, Mapping[str, Mark]] = {
         "spec.selector": _YES,
         "spec.targetPorts": _YES,
         "spec.appProtocol": _YES,
-        "spec.endpointPickerRef": _but("the gateway picks by itself"),
+        "spec.endpointPickerRef": _but("is asked where that is wanted; else the gateway picks by itself"),
     },
     "InferenceModel": _MODELS,
     "InferenceObjective": _MODELS,
