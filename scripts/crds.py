@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Write the CustomResourceDefinition of ShadowPolicy from the model that reads it: `python scripts/crds.py`.
+"""Write the CustomResourceDefinitions of our kinds from the models that read them: `python scripts/crds.py`.
 
-A test keeps the file equal to what this script writes.
+A test keeps the files equal to what this script writes.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
-from mirrorgate.resources import policy_target, reference, route_filter, shadow_policy
+from mirrorgate.resources import failure_breaker_policy, policy_target, reference, route_filter, shadow_policy
+from mirrorgate.resources.objects import Resource
 from mirrorgate.resources.scalars import format_duration
 
 Schema = dict[str, Any]
 
-TARGET = Path(__file__).resolve().parents[1] / "config" / "kubernetes" / "crds" / "shadowpolicies.yaml"
+_FOLDER = Path(__file__).resolve().parents[1] / "config" / "kubernetes" / "crds"
 
 _DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 _DROPPED = frozenset(("title", "additionalProperties", "description"))
@@ -45,6 +47,27 @@ _RULES: dict[str, list[tuple[str, str]]] = {
     "SelectorNamespaces": [
         ("self.from != 'Selector' || has(self.selector)", "selector must be specified when from is Selector")
     ],
+    "FailureBreakerPolicySpec": [
+        (
+            "self.targetRefs.all(r, r.group == 'gateway.networking.k8s.io' && r.kind == 'HTTPRoute')",
+            "this policy can only target an HTTPRoute of gateway.networking.k8s.io",
+        ),
+        (
+            "!has(self.window) || self.window.type != 'Count' || self.minimumCalls <= self.window.calls",
+            "minimumCalls must not be more than window.calls: the breaker would never open",
+        ),
+        (
+            "!has(self.openDuration) || duration(self.openDuration) > duration('0s')",
+            "openDuration must be more than 0s",
+        ),
+    ],
+    "SlowCall": [
+        (
+            "has(self.timeToFirstToken) || has(self.duration)",
+            "at least one of timeToFirstToken and duration must be specified",
+        )
+    ],
+    "Window": [("!has(self.duration) || duration(self.duration) >= duration('1s')", "duration must be at least 1s")],
     "Candidate": [
         (f"!has(self.{name}) || duration(self.{name}) > duration('0s')", f"{name} must be more than 0s")
         for name in ("timeout", "connectTimeout", "idleTimeout")
@@ -64,9 +87,40 @@ _COLUMNS = (
 )
 
 
-def shadow_policy_crd() -> Schema:
-    """Return the definition."""
-    document = shadow_policy.ShadowPolicy.model_json_schema(by_alias=True)
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One of our kinds."""
+
+    model: type[Resource]
+    plural: str
+    short: str
+    description: str
+
+    @property
+    def target(self) -> Path:
+        """The file that it is written to."""
+        return _FOLDER / f"{self.plural}.yaml"
+
+
+DEFINITIONS = (
+    Definition(
+        shadow_policy.ShadowPolicy,
+        "shadowpolicies",
+        "shp",
+        "How the mirrors of an HTTPRoute are asked, compared and judged.",
+    ),
+    Definition(
+        failure_breaker_policy.FailureBreakerPolicy,
+        "failurebreakerpolicies",
+        "fbp",
+        "When an HTTPRoute stops asking endpoints that fail or have become slow.",
+    ),
+)
+
+
+def crd(definition: Definition) -> Schema:
+    """Return a CustomResourceDefinition."""
+    document = definition.model.model_json_schema(by_alias=True)
     spec = _Structural(document["$defs"]).of(document["properties"]["spec"])
     columns = [{"name": name, "jsonPath": path, "type": kind} for name, path, kind in _COLUMNS]
     version = {
@@ -77,7 +131,7 @@ def shadow_policy_crd() -> Schema:
         "additionalPrinterColumns": columns,
         "schema": {
             "openAPIV3Schema": {
-                "description": "How the mirrors of an HTTPRoute are asked, compared and judged.",
+                "description": definition.description,
                 "type": "object",
                 "required": ["spec"],
                 "properties": {
@@ -90,19 +144,20 @@ def shadow_policy_crd() -> Schema:
             }
         },
     }
+    kind = definition.model.__name__
     names = {
-        "kind": "ShadowPolicy",
-        "listKind": "ShadowPolicyList",
-        "plural": "shadowpolicies",
-        "singular": "shadowpolicy",
-        "shortNames": ["shp"],
+        "kind": kind,
+        "listKind": f"{kind}List",
+        "plural": definition.plural,
+        "singular": kind.lower(),
+        "shortNames": [definition.short],
         "categories": ["gateway-api"],
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": "shadowpolicies.mirrorgate.dev",
+            "name": f"{definition.plural}.mirrorgate.dev",
             "labels": {"gateway.networking.k8s.io/policy": "Direct"},
         },
         "spec": {"group": "mirrorgate.dev", "names": names, "scope": "Namespaced", "versions": [version]},
@@ -158,7 +213,7 @@ class _Structural:
 def _descriptions() -> dict[str, dict[str, str]]:
     """Return the docstrings of every shape's fields by their name in manifests, and its own under the empty name."""
     found: dict[str, dict[str, str]] = {}
-    for module in (shadow_policy, policy_target, route_filter, reference):
+    for module in (shadow_policy, failure_breaker_policy, policy_target, route_filter, reference):
         for statement in ast.parse(inspect.getsource(module)).body:
             if not isinstance(statement, ast.ClassDef):
                 continue
@@ -234,13 +289,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def rendered() -> str:
-    """Return the file's text."""
-    body = yaml.dump(shadow_policy_crd(), Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+def rendered(definition: Definition) -> str:
+    """Return a file's text."""
+    body = yaml.dump(crd(definition), Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
     return f"# Written by scripts/crds.py; a test keeps it so.\n{body}"
 
 
 if __name__ == "__main__":
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(rendered(), encoding="utf-8")
-    sys.stdout.write(f"{TARGET}\n")
+    for each in DEFINITIONS:
+        each.target.parent.mkdir(parents=True, exist_ok=True)
+        each.target.write_text(rendered(each), encoding="utf-8")
+        sys.stdout.write(f"{each.target}\n")

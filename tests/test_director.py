@@ -182,14 +182,14 @@ def test_the_last_picks_are_bounded(on_a: Directing, planned: Planned) -> None:
     plan = planned(director, "/a")
     for number in range(50):
         director.note_pick(plan, f"x{number}", float(number))
-    picks = director.last_picks[plan.cluster]
+    picks = list(director.last_picks.of(plan.cluster))[::-1]
     assert 1 < len(picks) <= 20
     assert [(last.exchange, last.at) for last in picks] == [(f"x{n}", float(n)) for n in range(50 - len(picks), 50)]
     assert plan.pick is not None
     assert picks[0].pick is plan.pick
     direct = director.direct("h", 1)
     director.note_pick(director.plan(direct, RequestFacts(80, b"GET", b"/", b"", (), "http", ""), b""), "y", 0.0)  # type: ignore[arg-type]
-    assert list(director.last_picks) == [plan.cluster]
+    assert director.last_picks.clusters() == [plan.cluster]
 
 
 def test_a_reload_forgets_what_has_left(directing: Directing, manifests: Any, planned: Planned) -> None:
@@ -209,7 +209,7 @@ def test_a_reload_forgets_what_has_left(directing: Directing, manifests: Any, pl
     director.adopt(again)
     assert director.snapshot is again
     assert planned(director, CHAT, body).address == plan.address
-    assert list(director.last_picks) == [plan.cluster]
+    assert director.last_picks.clusters() == [plan.cluster]
 
     [left] = kept - {plan.pick.endpoint}
     director.adopt(manifests.snapshot(rules, manifests.pool("p", int(left[-4:]))))
@@ -217,7 +217,7 @@ def test_a_reload_forgets_what_has_left(directing: Directing, manifests: Any, pl
     assert planned(director, CHAT, body).pick_state is plan.pick_state
 
     director.adopt(manifests.snapshot())
-    assert director.last_picks == {}
+    assert director.last_picks.clusters() == []
     assert director.picking._states == {}
     assert director.in_flight.count(plan.pick.endpoint) == 1
 

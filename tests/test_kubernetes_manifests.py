@@ -97,14 +97,18 @@ def test_a_misspelt_field_is_found() -> None:
         check([deployment])
 
 
-def test_the_crd_is_what_the_model_says() -> None:
+BY_KIND = {definition.model.__name__: definition for definition in crds.DEFINITIONS}
+
+
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_the_crd_is_what_the_model_says(kind: str) -> None:
     """`python scripts/crds.py` writes it."""
-    assert crds.TARGET.read_text(encoding="utf-8") == crds.rendered()
+    assert BY_KIND[kind].target.read_text(encoding="utf-8") == crds.rendered(BY_KIND[kind])
 
 
 def test_the_crd_takes_our_examples() -> None:
     """Every ShadowPolicy below config/ fits the schema; and a wrong one does not."""
-    [version] = crds.shadow_policy_crd()["spec"]["versions"]
+    [version] = crds.crd(BY_KIND["ShadowPolicy"])["spec"]["versions"]
     schema = _json_schema(version["schema"]["openAPIV3Schema"])
     found = 0
     for path in sorted(CONFIG.rglob("*.yaml")):
@@ -121,9 +125,10 @@ def test_the_crd_takes_our_examples() -> None:
         jsonschema.validate({"spec": {"targetRefs": [target], "alphaPromote": 0}}, schema)
 
 
-def test_the_crd_is_structural() -> None:
+@pytest.mark.parametrize("kind", BY_KIND)
+def test_the_crd_is_structural(kind: str) -> None:
     """The API server refuses references, nulls and `additionalProperties` beside `properties`."""
-    for schema in _schemas(crds.shadow_policy_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]):
+    for schema in _schemas(crds.crd(BY_KIND[kind])["spec"]["versions"][0]["schema"]["openAPIV3Schema"]):
         assert "$ref" not in schema
         assert "anyOf" not in schema
         assert schema["type"] in ("object", "array", "string", "boolean", "integer", "number")

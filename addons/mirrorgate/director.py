@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .addressing import addressed
 from .admission.limits import Limits
+from .balancing import steered
 from .effective import ENVOY_REQUEST_TIMEOUT, limits_of, timeouts_of
 from .errors import Refusal
 from .exchange import Permit
+from .health import Health, watched
 from .inference.apis import api_of
 from .inference.pool_headers import PoolHeaders, pool_headers
 from .inference.requests import BadRequest, InferenceRequest, NotInference, parse_request
 from .inference.rewriting import with_model
 from .inference.streaming_usage import usage_of
+from .last_picks import LastPick, LastPicks
 from .picking import Picking, dropped, pick_request, refusal_of
 from .plans import Directed, Effective, Held, MirrorPlan, Plan, Refused, RequestFacts
 from .replanning import at_next_choice, moved
@@ -42,25 +44,10 @@ from .snapshot import Snapshot, destinations_of, distinct_destinations, rules_of
 
 __all__ = [
     "Director",
-    "LastPick",
     "destinations_of",
     "needs_body",
     "rules_of",
 ]
-
-_LAST_PICKS = 8
-"""A pick keeps its tables alive, so the number is small."""
-
-
-@dataclass(frozen=True, slots=True)
-class LastPick:
-    """A pick that `/clusters` explains."""
-
-    at: float
-    """Unix time."""
-    exchange: str
-    model: str
-    pick: Pick
 
 
 class Director:
@@ -81,7 +68,8 @@ class Director:
         self.in_flight = self.picking.in_flight
         self.must_wait: Callable[[Destination], bool] | None = None
         """Whether requests for a pool wait instead of being refused or sent on; `None`: none ever does."""
-        self.last_picks: dict[str, deque[LastPick]] = {}
+        self.last_picks = LastPicks()
+        self.health = Health(clock, rng)
         self._clock = clock
         self._rng = rng
         self._calm = calm
@@ -91,9 +79,8 @@ class Director:
         self.snapshot = snapshot
         rules = rules_of(snapshot)
         self.picking.retain(distinct_destinations(rules))
-        clusters = {rule.cluster for rule in rules}
-        for cluster in [cluster for cluster in self.last_picks if cluster not in clusters]:
-            del self.last_picks[cluster]
+        self.last_picks.retain({rule.cluster for rule in rules})
+        self.health.adopt(map(watched, rules))
 
     # Route
 
@@ -175,9 +162,11 @@ class Director:
         if body is not None and model is not None and choice.target is not None and choice.target != model:
             body = with_model(body, choice.target)
         wanted = pick_request(request, choice)
-        picked, state, seconds = self.picking.pick(destination, rule.traffic, wanted)
+        wanted, cookie = steered(wanted, rule.traffic.balancer, destination, facts, self._rng)
+        health = self.health.of(rule.cluster)
+        picked, state, seconds = self.picking.pick(destination, rule.traffic, wanted, health)
         if isinstance(picked, NoEndpoint):
-            return refusal_of(picked, destination, model)
+            return refusal_of(picked, destination, model, health)
         mirrors, sampled_out, control = self._mirrors(rule, backend, facts, request, wanted, picked)
         return Plan(
             address=picked.view.address,
@@ -190,7 +179,7 @@ class Director:
             limits=limits_of(rule.traffic),
             timeouts=timeouts_of(rule, pool=pool),
             request_changes=sent.request_changes,
-            response_changes=sent.response_changes,
+            response_changes=(*sent.response_changes, cookie) if cookie else sent.response_changes,
             directed=directed,
             retry=rule.retry,
             rule=rule,
@@ -207,6 +196,7 @@ class Director:
             mirrors=mirrors,
             sampled_out=sampled_out,
             control=control,
+            health=health,
         )
 
     def again(self, plan: Plan, tried: frozenset[str]) -> Plan | Refused:
@@ -217,9 +207,11 @@ class Director:
         rule, destination = plan.rule, plan.destination
         assert rule is not None
         assert destination is not None
-        picked, state, seconds = self.picking.pick(destination, rule.traffic, replace(plan.wanted, avoid=tried))
+        picked, state, seconds = self.picking.pick(
+            destination, rule.traffic, replace(plan.wanted, avoid=tried), plan.health
+        )
         if isinstance(picked, NoEndpoint):
-            return refusal_of(picked, destination, plan.model)
+            return refusal_of(picked, destination, plan.model, plan.health)
         return replace(plan, address=picked.view.address, pick=picked, pick_state=state, pick_seconds=seconds)
 
     def started(self, plan: Plan) -> Permit:
@@ -235,10 +227,7 @@ class Director:
     def note_pick(self, plan: Plan, exchange: str, at: float) -> None:
         """Keep a pick for `/clusters`."""
         if plan.pick is not None:
-            picks = self.last_picks.get(plan.cluster)
-            if picks is None:
-                picks = self.last_picks[plan.cluster] = deque(maxlen=_LAST_PICKS)
-            picks.append(LastPick(at, exchange, plan.model or "", plan.pick))
+            self.last_picks.note(plan.cluster, LastPick(at, exchange, plan.model or "", plan.pick))
 
     def speaks_openai(self, path: str) -> bool:
         """Tell whether errors on a path are expected in the shape of the OpenAI API."""
@@ -263,6 +252,7 @@ class Director:
             timeouts=Effective(
                 request=0.0 if self.speaks_openai(facts.path.decode("latin-1")) else ENVOY_REQUEST_TIMEOUT
             ),
+            health=self.health.of(directed.cluster),
         )
 
     def _read(self, facts: RequestFacts, path: str, body: bytes | None) -> InferenceRequest | BadRequest | None:
@@ -311,7 +301,8 @@ class Director:
         percent = max((mirror.policy.control.percent for mirror in rule.mirrors), default=0)
         if not percent or self._rng.random() * 100 >= percent or not self._calm(rule.cluster):
             return None
-        again, _, _ = self.picking.pick(primary, rule.traffic, replace(wanted, avoid=frozenset((picked.endpoint,))))
+        elsewhere = replace(wanted, avoid=frozenset((picked.endpoint,)))
+        again, _, _ = self.picking.pick(primary, rule.traffic, elsewhere, self.health.of(rule.cluster))
         return None if isinstance(again, NoEndpoint) else again.view.address
 
 

@@ -68,6 +68,8 @@ class Refusal(enum.StrEnum):
     ACTIVE_OVERFLOW = "active_overflow"
     FORCED_OPEN = "forced_open"
     """An operator has opened the cluster's circuit breaker by hand."""
+    BREAKER_OPEN = "breaker_open"
+    """The failure breaker of the cluster, or of all its endpoints, is open."""
     CONNECT_FAILURE = "connect_failure"
     CONNECT_TIMEOUT = "connect_timeout"
     UPSTREAM_CLOSED = "upstream_closed"
@@ -92,7 +94,7 @@ class Refusal(enum.StrEnum):
     INTERNAL = "internal"
 
 
-OVERFLOWS = (Refusal.PENDING_OVERFLOW, Refusal.ACTIVE_OVERFLOW, Refusal.FORCED_OPEN)
+OVERFLOWS = (Refusal.PENDING_OVERFLOW, Refusal.ACTIVE_OVERFLOW, Refusal.FORCED_OPEN, Refusal.BREAKER_OPEN)
 """Refusals by the circuit breaker, which clients see as one and the same."""
 
 _BEFORE_HEADERS = "upstream connect error or disconnect/reset before headers. reset reason: "
@@ -147,6 +149,13 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.PENDING_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
     Refusal.ACTIVE_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
     Refusal.FORCED_OPEN: LocalReply(503, "UO", "circuit_breaker_forced_open", _BEFORE_HEADERS + "overflow"),
+    Refusal.BREAKER_OPEN: LocalReply(
+        503,
+        "UO",
+        "failure_breaker_open",
+        "the failure breaker is open: too many requests failed or were too slow",
+        "server_error",
+    ),
     Refusal.CONNECT_FAILURE: LocalReply(
         503, "UF", _reset("remote_connection_failure"), _BEFORE_HEADERS + "remote connection failure"
     ),

@@ -15,9 +15,11 @@ __all__ = [
     "BreakerChanged",
     "ConfigApplied",
     "ConfigRefused",
+    "EndpointChanged",
     "Event",
     "ExchangeDone",
     "FlowControlled",
+    "HealthChange",
     "MirrorDropReason",
     "MirrorDropped",
     "MirrorSent",
@@ -117,6 +119,36 @@ class BreakerChanged:
     open: bool
 
 
+class HealthChange(enum.StrEnum):
+    """What happened to an endpoint."""
+
+    EJECTED = "ejected"
+    """As an outlier, by what it answered."""
+    RETURNED = "returned"
+    CHECK_FAILED = "check_failed"
+    """Its active check finds it ill."""
+    CHECK_PASSED = "check_passed"
+    BREAKER_OPEN = "breaker_open"
+    BREAKER_HALF_OPEN = "breaker_half_open"
+    BREAKER_CLOSED = "breaker_closed"
+    BREAKER_FORCED_OPEN = "breaker_forced_open"
+    BREAKER_FORCED_CLOSED = "breaker_forced_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChanged:
+    """An endpoint of a cluster gets no more new requests, or gets them again."""
+
+    cluster: str
+    endpoint: str
+    """Empty for the cluster as a whole, which has a failure breaker of its own."""
+    change: HealthChange
+    cause: str
+    """Why, for a person; empty for a return."""
+    seconds: float
+    """How long an ejection lasts, 0 for other changes."""
+
+
 @dataclass(frozen=True, slots=True)
 class MirrorSent:
     id: str
@@ -175,6 +207,7 @@ Event = (
     | Picked
     | FlowControlled
     | BreakerChanged
+    | EndpointChanged
     | MirrorSent
     | MirrorDropped
     | ShadowProcessChanged

@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 
 from .errors import Refusal
+from .health import ClusterHealth
 from .inference.requests import InferenceRequest
 from .plans import Held, Refused
 from .routing.splitting import ModelChoice
@@ -52,12 +53,20 @@ class Picking:
             state.retain(live[ref])
 
     def pick(
-        self, destination: Destination, traffic: TrafficPolicy, asked: PickRequest
+        self,
+        destination: Destination,
+        traffic: TrafficPolicy,
+        asked: PickRequest,
+        health: ClusterHealth | None = None,
     ) -> tuple[Pick | NoEndpoint, PickState, float]:
-        """Pick an endpoint; also returns the memory to tell when it is sent, and the seconds that it took."""
+        """Pick an endpoint among those that `health` lets be used.
+
+        Also returns the memory to tell when it is sent, and the seconds that it took.
+        """
         begun = self._clock()
         state = self._state(destination)
-        views = state.views(destination.endpoints, self._loads(), self.in_flight)
+        known = state.views(destination.endpoints, self._loads(), self.in_flight)
+        views = known if health is None else health.usable(known)
         picked = pick(profile_of(destination, traffic), views, asked, state, self._rng)
         return picked, state, self._clock() - begun
 
@@ -99,9 +108,13 @@ def profile_of(destination: Destination, traffic: TrafficPolicy) -> Profile:
     return BALANCERS.get(traffic.load_balancer, BALANCERS["LeastRequest"])
 
 
-def refusal_of(found: NoEndpoint, destination: Destination, model: str | None) -> Refused:
+def refusal_of(
+    found: NoEndpoint, destination: Destination, model: str | None, health: ClusterHealth | None = None
+) -> Refused:
     """Say how a pick without an endpoint is answered; only endpoint pickers, hence pools, tell their reason."""
     if found.reason is NoEndpointReason.SATURATED:
         return dropped("rejected-saturated", model)
+    if health is not None and health.broken:
+        return Refused(Refusal.BREAKER_OPEN, headers=health.headers(Refusal.BREAKER_OPEN), model=model)
     pool = destination.kind is DestinationKind.INFERENCE_POOL
     return Refused(Refusal.NO_ENDPOINTS, headers=((_DROPPED, b"rejected-no-endpoints"),) if pool else (), model=model)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .admission.limits import Limits
 from .errors import Refusal
+from .health import ClusterHealth
 from .inference.requests import InferenceRequest
 from .resources.endpoints import Address
 from .routing.retrying import RetryPolicy
@@ -161,3 +162,9 @@ class Plan:
     """The endpoint of the primary's pool that is asked again, `None` when this request has no control."""
     choices: tuple[Address, ...] = ()
     """What the pool's own endpoint picker chose, in its order of preference; empty where ours picks."""
+    health: ClusterHealth | None = field(default=None, repr=False)
+    """What is known of the cluster's endpoints and learns from this request, `None` where nothing is declared."""
+
+    def refused(self, refusal: Refusal) -> Refused:
+        """Say that the cluster's breakers refuse it."""
+        return Refused(refusal, headers=() if self.health is None else self.health.headers(refusal))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .balancing import prepare
 from .errors import Problem
 from .resources.inventory import Inventory
 from .routing.compiling import Compiled, CompileOptions, compile
@@ -32,6 +33,7 @@ class Snapshot:
     def of(cls, inventory: Inventory, generation: int, options: CompileOptions | None = None) -> Snapshot:
         """Compile an inventory."""
         compiled: Compiled = compile(inventory, options)
+        prepare(compiled.table)
         return cls(generation, inventory, compiled.table, Router(compiled.table), compiled.statuses, compiled.problems)
 
 

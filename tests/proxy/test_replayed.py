@@ -12,6 +12,7 @@ from mitmproxy import http
 from mitmproxy.addons import clientplayback
 from mitmproxy.test import taddons, tflow
 
+from mirrorgate.admission.failure_breaker import State, Trigger
 from mirrorgate.proxy.flow_pairs import ENDPOINT, LEG
 from mirrorgate.proxy.heads import Malformed
 from mirrorgate.proxy.mitm import take_client_replay
@@ -95,7 +96,7 @@ async def test_an_open_breaker_refuses_replays_too(run: Any) -> None:
     """The limits hold for everybody; the flow shows the refusal with the counts."""
     running = await run(answering(response_bytes()))
     plane = running.gateway.plane
-    plane.forced_open.add("httproute/default/route/rule/0")
+    plane.director.health.force("httproute/default/route/rule/0", Trigger.FORCE_OPEN)
     flow = recorded()
     await Replays(plane).replay(flow)
     assert flow.response is not None
@@ -110,11 +111,12 @@ async def test_a_reload_that_drops_the_cluster_forgets_its_open_breaker(run: Any
     """A cluster of the same name that comes back later starts closed."""
     running = await run(answering(response_bytes()))
     plane = running.gateway.plane
-    plane.forced_open.add("httproute/default/route/rule/0")
+    plane.director.health.force("httproute/default/route/rule/0", Trigger.FORCE_OPEN)
     plane.adopt(plane.director.snapshot)
-    assert plane.forced_open
+    cluster = "httproute/default/route/rule/0"
+    assert plane.director.health.forced(cluster) is State.FORCED_OPEN
     plane.adopt(manifests.snapshot())
-    assert not plane.forced_open
+    assert plane.director.health.forced(cluster) is None
 
 
 @pytest.mark.parametrize(

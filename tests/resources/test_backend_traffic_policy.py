@@ -76,10 +76,13 @@ def test_what_attaches_has_an_effect(declare: Declare, body: str) -> None:
             ["spec.http2"],
         ),
         (
-            "loadBalancer: {type: ConsistentHash, consistentHash: {type: SourceIP}}",
-            ["spec.loadBalancer.consistentHash", "spec.loadBalancer.type"],
+            "loadBalancer: {type: BackendUtilization, backendUtilization: {}}",
+            ["spec.loadBalancer.backendUtilization", "spec.loadBalancer.type"],
         ),
-        ("healthCheck: {panicThreshold: 0}, dns: {}", ["spec.healthCheck", "spec.dns"]),
+        (
+            "healthCheck: {panicThreshold: 0, active: {type: TCP, tcp: {}, healthCheckLog: {}}}, dns: {}",
+            ["spec.healthCheck.active.healthCheckLog", "spec.dns"],
+        ),
         (
             "httpUpgrade: [{type: websocket}], bandwidthLimit: {anything: 1}",
             ["spec.bandwidthLimit", "spec.httpUpgrade"],

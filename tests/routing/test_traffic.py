@@ -55,7 +55,12 @@ def test_load_balancers(inventory: Load) -> None:
     assert (
         with_policies(RULE, policy(inventory, "loadBalancer: {type: Random}"), None).traffic.load_balancer == "Random"
     )
-    other = policy(inventory, "loadBalancer: {type: ConsistentHash, consistentHash: {type: SourceIP}}")
+    hashed = with_policies(
+        RULE, policy(inventory, "loadBalancer: {type: ConsistentHash, consistentHash: {type: SourceIP}}"), None
+    ).traffic
+    assert hashed.load_balancer == "ConsistentHash"
+    assert hashed.balancer is not None
+    other = policy(inventory, "loadBalancer: {type: BackendUtilization, backendUtilization: {}}")
     assert with_policies(RULE, other, None).traffic.load_balancer == "LeastRequest"
     assert "spec.loadBalancer.type" in remark(other)
     assert remark(policy(inventory, "")) == ""

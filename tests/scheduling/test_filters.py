@@ -6,8 +6,9 @@ import random
 
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.scheduling.endpoints import EndpointView
-from mirrorgate.scheduling.filters import healthy, untried
-from mirrorgate.scheduling.picks import PickRequest
+from mirrorgate.scheduling.filters import affine, healthy, named, untried
+from mirrorgate.scheduling.maglev import MaglevTable
+from mirrorgate.scheduling.picks import Affinity, PickRequest
 
 RNG = random.Random(0)
 
@@ -41,3 +42,24 @@ def test_tried_ones_are_taken_out_unless_there_is_no_other() -> None:
     views = [view("a"), view("b")]
     assert [v.key for v in untried(views, PickRequest(avoid=frozenset("a")), RNG)] == ["b"]
     assert untried(views, PickRequest(avoid=frozenset("ab")), RNG) is views
+
+
+def test_a_named_endpoint_is_kept_where_it_is_a_candidate() -> None:
+    """The first of several; where none of them is one, all are kept."""
+    candidates, rng = [view("a"), view("b")], random.Random(1)
+    assert [each.key for each in named(candidates, PickRequest(named=("x", "b", "a")), rng)] == ["b"]
+    assert named(candidates, PickRequest(named=("x",)), rng) is candidates
+    assert named(candidates, PickRequest(), rng) is candidates
+
+
+def test_a_key_leads_to_its_endpoint_among_the_candidates() -> None:
+    """And elsewhere while that is out."""
+    table, rng = MaglevTable(["a", "b", "c"], 101), random.Random(1)
+    asked = PickRequest(affinity=Affinity(5, table))
+    [own] = affine([view("a"), view("b"), view("c")], asked, rng)
+    others = [each for each in (view("a"), view("b"), view("c")) if each.key != own.key]
+    [other] = affine(others, asked, rng)
+    assert other in others
+    unknown = [view("x")]
+    assert affine(unknown, asked, rng) is unknown
+    assert affine(others, PickRequest(), rng) is others

@@ -47,6 +47,7 @@ def test_every_profile_has_its_name_and_every_balancer_a_profile() -> None:
         "LeastRequest": "least-request",
         "RoundRobin": "round-robin",
         "Random": "random",
+        "ConsistentHash": "consistent-hash",
     }
 
 

@@ -20,6 +20,8 @@ __all__ = [
     "ComparisonView",
     "EndpointView",
     "ExchangesView",
+    "FailureBreakerView",
+    "FailureBreakersView",
     "LoadView",
     "PickView",
     "ScoreView",
@@ -77,6 +79,28 @@ class PickView(TypedDict, total=False):
     scores: list[ScoreView]
 
 
+class FailureBreakerView(TypedDict):
+    """One failure breaker."""
+
+    state: str
+    """`closed`, `open`, `half_open`, `forced_open` or `forced_closed`."""
+    calls: int
+    """In its window."""
+    failure_percent: float
+    slow_percent: float
+    opened: int
+    refused: int
+
+
+class FailureBreakersView(TypedDict):
+    """The failure breakers of a cluster."""
+
+    mode: str
+    """`Enforce` or `MetricsOnly`."""
+    cluster: FailureBreakerView
+    endpoints: dict[str, FailureBreakerView]
+
+
 class ClusterView(TypedDict, total=False):
     name: str
     kind: str
@@ -84,6 +108,8 @@ class ClusterView(TypedDict, total=False):
     destinations: list[str]
     limits: dict[str, BreakerView]
     """By `connections`, `pending`, `parallel`, `retries`."""
+    failure_breaker: FailureBreakersView
+    """Left out where no FailureBreakerPolicy applies and no operator has said anything."""
     connecting: int
     """Connections that are being made. Their requests count as pending."""
     endpoints: list[EndpointView]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..admission.cluster import Gauges
+from ..admission.failure_breaker import FailureBreaker
 from ..admission.limits import UNLIMITED
+from ..breakers import CLUSTER, ClusterBreakers
+from ..health import ClusterHealth
 from ..scheduling.endpoints import EndpointHealth, EndpointView
 from ..scheduling.picks import Pick
-from .admin_sources import BreakerView, LoadView, PickView, ScoreView
+from .admin_sources import BreakerView, FailureBreakersView, FailureBreakerView, LoadView, PickView, ScoreView
 from .admin_sources import EndpointView as EndpointRow
 
-__all__ = ["endpoint_rows", "limit_views", "pick_view"]
+__all__ = ["endpoint_rows", "failure_breaker_view", "limit_views", "pick_view"]
 
 _SHOWN_SCORES = 32
 """Candidates shown for a pick, best first."""
@@ -28,18 +31,24 @@ def limit_views(gauges: Gauges) -> dict[str, BreakerView]:
     }
 
 
-def endpoint_rows(views: Iterable[EndpointView], health: dict[str, EndpointHealth], now: float) -> list[EndpointRow]:
+def endpoint_rows(
+    views: Iterable[EndpointView],
+    health: dict[str, EndpointHealth],
+    now: float,
+    checks: ClusterHealth | None = None,
+) -> list[EndpointRow]:
     """Return a row for each endpoint. *now* is of the clock that `Load.at` was read from."""
     rows: list[EndpointRow] = []
     for view in views:
         known = health.get(view.key)
+        out = "" if checks is None else checks.reason(view.key)
         row = EndpointRow(
             address=view.key,
             name=view.address.name,
-            healthy=view.healthy,
+            healthy=view.healthy and not out,
             in_flight=view.in_flight,
             load=None,
-            error=known.last_error if known is not None else "",
+            error=out or (known.last_error if known is not None else ""),
         )
         if view.load is not None:
             load = LoadView(waiting=view.load.waiting, running=view.load.running, age=round(now - view.load.at, 3))
@@ -48,6 +57,25 @@ def endpoint_rows(views: Iterable[EndpointView], health: dict[str, EndpointHealt
             row["load"] = load
         rows.append(row)
     return rows
+
+
+def failure_breaker_view(breakers: ClusterBreakers, now: float) -> FailureBreakersView:
+    """Return the breakers of a cluster. *now* is monotonic."""
+    views = {name: _breaker(breaker, now) for name, breaker in breakers.all()}
+    mode = "Enforce" if breakers.enforced else "MetricsOnly"
+    return FailureBreakersView(mode=mode, cluster=views.pop(CLUSTER), endpoints=views)
+
+
+def _breaker(breaker: FailureBreaker, now: float) -> FailureBreakerView:
+    calls, failed, slow = breaker.rates(now)
+    return FailureBreakerView(
+        state=breaker.state.value,
+        calls=calls,
+        failure_percent=round(failed, 1),
+        slow_percent=round(slow, 1),
+        opened=breaker.opened,
+        refused=breaker.refused,
+    )
 
 
 def pick_view(at: float, model: str, pick: Pick) -> PickView:

@@ -54,6 +54,8 @@ class Answer:
 
     def upstream_head(self, head: ResponseHead) -> None:
         carrier, now = self._carrier, time.time()
+        if carrier.call is not None:
+            carrier.call.answered(head.status)
         if carrier.retrying is not None and carrier.retrying.answered(head):
             return
         facts = carrier.facts
@@ -188,6 +190,8 @@ class Answer:
             now = time.time()
             if facts.first_piece_at is None:
                 facts.first_piece_at = now
+                if carrier.call is not None:
+                    carrier.call.first_piece()
             facts.last_piece_at = now
             facts.pieces += 1
         stream = carrier.flow.response.stream  # type: ignore[union-attr]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mitmproxy import flow as mitm_flow
 
+from ..calls import Call
 from ..errors import OVERFLOWS, REPLIES, Refusal
 from ..exchange import Exchange, Permit, State
 from ..plans import Plan, Refused
@@ -68,6 +69,8 @@ class Carrier:
         self.plan: Plan | None = None
         self.cors: HeaderChanges | None = None
         """What the rule's CORS filter changes in an answer of the gateway's own."""
+        self.call: Call | None = None
+        """What the endpoint's health learns from, `None` where no health check is declared."""
         self.upload: Upload | None = None
         """Set when the request streams; a buffered one is sent whole."""
         self.answer = Answer(self)
@@ -126,9 +129,11 @@ class Carrier:
         """Ask for a connection to where the plan leads now."""
         self.plan = plan
         self._queued_at = time.monotonic()
-        if plan.cluster in self.plane.forced_open:
-            self.refused(Refusal.FORCED_OPEN)
+        begun = None if plan.health is None else plan.health.begin(str(plan.address))
+        if isinstance(begun, Refusal):
+            self.refused(begun)
             return
+        self.call = begun
         self._in_queue = True
         self._pool = self.plane.pool(plan)
         self._pool.acquire(self)
@@ -162,6 +167,7 @@ class Carrier:
 
     def failed(self, refusal: Refusal) -> None:
         """Send the request again, where the rule says so, or answer what failed."""
+        self._end_call(refusal)
         try:
             if self.retrying is not None and self.retrying.failed(refusal):
                 return
@@ -169,6 +175,12 @@ class Carrier:
             self.bug()
             return
         self.run(self.fail(refusal))
+
+    def _end_call(self, refusal: Refusal | None) -> None:
+        """Let the endpoint's health know how a try ended, once; `None` for a good end."""
+        call, self.call = self.call, None
+        if call is not None:
+            call.ended(refusal)
 
     # News of the client
 
@@ -254,8 +266,9 @@ class Carrier:
         """Answer what failed before its answer began: addons hear of an error."""
         if self.over:
             return
+        self._end_call(refusal)
         if refusal in OVERFLOWS:
-            await replying.refuse(self, Refused(refusal))
+            await replying.refuse(self, Refused(refusal) if self.plan is None else self.plan.refused(refusal))
             return
         self.end()
         reply = self.facts.refuse(refusal)
@@ -269,6 +282,7 @@ class Carrier:
         """End without a proper answer: hang up on both sides."""
         if self.over:
             return
+        self._end_call(refusal)
         self.close = True
         self.end()
         reply = self.facts.refuse(refusal)
@@ -350,6 +364,7 @@ class Carrier:
 
     def let_go(self) -> None:
         """Give back the queue place, or the connection and its place, in whatever state."""
+        self._end_call(Refusal.CLIENT_LEFT if self.gone else None)
         pool = self._pool
         if pool is not None:
             if self._in_queue:

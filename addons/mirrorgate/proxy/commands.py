@@ -14,6 +14,7 @@ from typing import Any
 from mitmproxy import command, ctx, exceptions, flow, http
 
 from ..admission.cluster import Gauges
+from ..admission.failure_breaker import State, Trigger
 from ..admission.limits import UNLIMITED
 from ..director import rules_of
 from ..effective import limits_of
@@ -25,6 +26,12 @@ from .web_view import WebView
 __all__ = ["Commands"]
 
 logger = logging.getLogger(__name__)
+
+_BY_HAND: dict[State | None, str] = {
+    None: "",
+    State.FORCED_OPEN: "OPEN by hand; ",
+    State.FORCED_CLOSED: "failure breaker bypassed by hand; ",
+}
 
 _MOST_FLOWS = 20
 """Flows of one command whose texts are returned."""
@@ -85,15 +92,22 @@ class Commands:
 
         Requests that are under way or queued go on. A reload that keeps the cluster keeps it open.
         """
-        self._plane.forced_open.add(self._known(cluster))
+        self._plane.director.health.force(self._known(cluster), Trigger.FORCE_OPEN)
         logger.warning("the circuit breaker of %s is opened by hand", cluster)
         return self.breaker_status(cluster)
 
     @_command("mirrorgate.breaker.close")
     def breaker_close(self, cluster: str) -> str:
-        """Close a circuit breaker that was opened by hand; its limits apply again."""
-        self._plane.forced_open.discard(self._known(cluster))
-        logger.warning("the circuit breaker of %s is closed by hand", cluster)
+        """Take an operator's word back, open or bypassed; limits and a FailureBreakerPolicy apply again."""
+        self._plane.director.health.force(self._known(cluster), Trigger.RELEASE)
+        logger.warning("the circuit breaker of %s is no longer held by hand", cluster)
+        return self.breaker_status(cluster)
+
+    @_command("mirrorgate.breaker.bypass")
+    def breaker_bypass(self, cluster: str) -> str:
+        """Hold a cluster's failure breaker closed, whatever fails, until `mirrorgate.breaker.close`; limits apply."""
+        self._plane.director.health.force(self._known(cluster), Trigger.FORCE_CLOSE)
+        logger.warning("the failure breaker of %s is bypassed by hand", cluster)
         return self.breaker_status(cluster)
 
     @_command("mirrorgate.breaker.status")
@@ -181,7 +195,7 @@ class Commands:
                 ("connections", gauges.connections, limits.connections, gauges.connections_open),
             )
         )
-        return f"{cluster}: {'OPEN by hand; ' if cluster in self._plane.forced_open else ''}{counts}"
+        return f"{cluster}: {_BY_HAND[self._plane.director.health.forced(cluster)]}{counts}"
 
 
 def _text(value: Any) -> str | None:

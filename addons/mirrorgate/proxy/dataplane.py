@@ -89,6 +89,7 @@ class Dataplane:
 
     def __init__(self, director: Director, hooks: Hooks, settings: Settings) -> None:
         self.director = director
+        director.health.tell = self.emit
         self.hooks = hooks
         self.settings = settings
         self.mirroring: Mirroring | None = None
@@ -102,8 +103,6 @@ class Dataplane:
         """Whether answers say that they are their connection's last; connections that were not told are kept open."""
         self.keep_streamed = 0
         """Bytes of a streamed answer that are kept on its flow where somebody looks at flows (mitmweb, the console)."""
-        self.forced_open: set[str] = set()
-        """Clusters whose circuit breaker an operator has opened: every request to them is refused."""
         self.ports: dict[int, int] = {}
         """Logical ports by bound port."""
         self.bugs = 0
@@ -156,7 +155,6 @@ class Dataplane:
         self.director.adopt(snapshot)
         self.tls.forget(snapshot.router)
         rules = {rule.cluster: rule for rule in rules_of(snapshot)}
-        self.forced_open.intersection_update(rules)
         for name, pool in list(self.pools.items()):
             rule = rules.get(name)
             pool.retired = rule is None

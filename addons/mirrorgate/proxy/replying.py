@@ -27,6 +27,8 @@ _ONE_WRITE = 65536
 
 def forward(carrier: Carrier, upstream: Upstream, plan: Plan) -> None:
     """Send the request: whole when it was buffered, its head and the first pieces when it streams."""
+    if carrier.call is not None:
+        carrier.call.sent()
     flow, head, upload = carrier.flow, carrier.inbound.head, carrier.upload
     upgrade = websocket_upgrade(head)
     body = plan.body if upload is None else None

@@ -23,6 +23,7 @@ from .traffic_health import AdmissionControl, FaultInjection, HealthCheck, Traff
 from .traffic_limits import RateLimit, RequestBuffer, ResponseOverride, TrafficTelemetry
 
 __all__ = [
+    "HONOURED_BALANCERS",
     "BackendTrafficPolicy",
     "BackendTrafficPolicySpec",
     "CircuitBreaker",
@@ -162,9 +163,24 @@ _HONOURED = frozenset(
         "timeout.http.maxConnectionDuration",
         "tcpKeepalive",
         "loadBalancer.type",
+        "loadBalancer.consistentHash",
+        "loadBalancer.endpointOverride",
+        "loadBalancer.slowStart",
+        "healthCheck.active.type",
+        "healthCheck.active.timeout",
+        "healthCheck.active.interval",
+        "healthCheck.active.initialJitter",
+        "healthCheck.active.unhealthyThreshold",
+        "healthCheck.active.healthyThreshold",
+        "healthCheck.active.http",
+        "healthCheck.active.tcp",
+        "healthCheck.active.grpc",
+        "healthCheck.active.overrides",
+        "healthCheck.passive",
+        "healthCheck.panicThreshold",
     )
 )
-_HONOURED_BALANCERS = ("LeastRequest", "RoundRobin", "Random")
+HONOURED_BALANCERS = ("LeastRequest", "RoundRobin", "Random", "ConsistentHash")
 
 
 def unsupported(policy: BackendTrafficPolicy) -> list[str]:
@@ -174,7 +190,7 @@ def unsupported(policy: BackendTrafficPolicy) -> list[str]:
     """
     paths = list(_beyond(policy.spec, ()))
     balancer = policy.spec.load_balancer
-    if balancer is not None and balancer.type not in _HONOURED_BALANCERS:
+    if balancer is not None and balancer.type not in HONOURED_BALANCERS:
         paths.append("spec.loadBalancer.type")
     return paths
 

@@ -91,9 +91,10 @@ MARKS: Mapping[str, Mapping[str, Mark]] = {
     "InferenceObjective": _MODELS,
     "InferenceModelRewrite": _MODELS,
     "ShadowPolicy": {"spec": _YES},
+    "FailureBreakerPolicy": {"spec": _YES},
     "BackendTrafficPolicy": {
         "spec.loadBalancer.type": _but(
-            "LeastRequest, RoundRobin and Random; an InferencePool is picked by its profile"
+            "LeastRequest, RoundRobin, Random and ConsistentHash; an InferencePool is picked by its profile"
         ),
     },
     "Service": {"spec": _but("what leads to endpoints is read; ExternalName is `UnsupportedValue`")},

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 
 from .backend import Backend, EnvoyProxy
 from .backend_traffic_policy import BackendTrafficPolicy
+from .failure_breaker_policy import FailureBreakerPolicy
 from .gateway import Gateway, GatewayClass
 from .http_route import HTTPRoute
 from .inference_model import InferenceModel, InferenceModelRewrite, InferenceObjective
@@ -51,6 +52,7 @@ class Inventory:
     backends: dict[Key, Backend] = field(default_factory=dict)
     envoy_proxies: dict[Key, EnvoyProxy] = field(default_factory=dict)
     shadow_policies: dict[Key, ShadowPolicy] = field(default_factory=dict)
+    failure_breaker_policies: dict[Key, FailureBreakerPolicy] = field(default_factory=dict)
 
     _slices: dict[Key, list[EndpointSlice]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _labelled: dict[tuple[str, str, str], list[Pod]] = field(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .backend import Backend, EnvoyProxy
 from .backend_traffic_policy import BackendTrafficPolicy
+from .failure_breaker_policy import FailureBreakerPolicy
 from .gateway import Gateway, GatewayClass
 from .http_route import HTTPRoute
 from .inference_model import InferenceModel, InferenceModelRewrite, InferenceObjective
@@ -61,6 +62,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (f"{ENVOY_GROUP}/v1alpha1", "Backend"): Kind(Backend, "backends"),
     (f"{ENVOY_GROUP}/v1alpha1", "EnvoyProxy"): Kind(EnvoyProxy, "envoy_proxies"),
     (f"{MIRRORGATE_GROUP}/v1alpha1", "ShadowPolicy"): Kind(ShadowPolicy, "shadow_policies"),
+    (f"{MIRRORGATE_GROUP}/v1alpha1", "FailureBreakerPolicy"): Kind(FailureBreakerPolicy, "failure_breaker_policies"),
 }
 """By apiVersion and kind."""
 

@@ -5,6 +5,8 @@ The names, limits and defaults are those of Envoy Gateway's CRD.
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -17,11 +19,13 @@ __all__ = [
     "ActiveHealthCheck",
     "AdmissionControl",
     "FaultInjection",
+    "GrpcActiveHealthCheck",
     "HealthCheck",
     "HttpActiveHealthCheck",
     "PassiveHealthCheck",
     "PerRetry",
     "RetryOn",
+    "TcpActiveHealthCheck",
     "TrafficRetry",
 ]
 
@@ -66,6 +70,14 @@ class TrafficRetry(Shape):
     per_retry: PerRetry | None = None
 
 
+def _bytes_of(text: str) -> bytes | None:
+    """Decode base64, `None` where it is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
 class HealthPayload(CheckedShape):
     type: Literal["Text", "Binary"]
     text: str | None = None
@@ -76,6 +88,13 @@ class HealthPayload(CheckedShape):
             yield Fault((), "If payload type is Text, text field needs to be set.")
         if self.type == "Binary" and self.binary is None:
             yield Fault((), "If payload type is Binary, binary field needs to be set.")
+        if self.binary is not None and _bytes_of(self.binary) is None:
+            yield Fault(("binary",), "must be base64")
+
+    @property
+    def content(self) -> bytes:
+        """The bytes that it stands for."""
+        return (self.text or "").encode() if self.type == "Text" else _bytes_of(self.binary or "") or b""
 
 
 class HttpActiveHealthCheck(CheckedShape):
@@ -94,6 +113,16 @@ class HttpActiveHealthCheck(CheckedShape):
             yield Fault(("requestBody",), "The requestBody field can only be set when method is POST or PUT.")
 
 
+class TcpActiveHealthCheck(Shape):
+    send: HealthPayload | None = None
+    receive: HealthPayload | None = None
+
+
+class GrpcActiveHealthCheck(Shape):
+    service: str | None = None
+    """`None` asks for the server as a whole."""
+
+
 class HealthCheckOverrides(Shape):
     port: Port | None = None
 
@@ -106,8 +135,8 @@ class ActiveHealthCheck(CheckedShape):
     unhealthy_threshold: int = Field(default=3, ge=1)
     healthy_threshold: int = Field(default=1, ge=1)
     http: HttpActiveHealthCheck | None = None
-    tcp: object = None
-    grpc: object = None
+    tcp: TcpActiveHealthCheck | None = None
+    grpc: GrpcActiveHealthCheck | None = None
     overrides: HealthCheckOverrides | None = None
     health_check_log: object = None
 

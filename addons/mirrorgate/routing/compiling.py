@@ -11,6 +11,7 @@ from functools import partial
 
 from ..errors import Problem
 from ..resources.backend_traffic_policy import BackendTrafficPolicy
+from ..resources.failure_breaker_policy import FailureBreakerPolicy
 from ..resources.inventory import Inventory
 from ..resources.shadow_policy import ShadowPolicy
 from .attachment import Attachment
@@ -27,7 +28,7 @@ from .references import References
 from .routes import RouteResult, compile_route
 from .rules import CompiledRule
 from .table import Listener, Match, RouteTable, Rule
-from .traffic import deprecated, remark, shadow_refs, traffic_refs, with_policies
+from .traffic import breaker_refs, deprecated, remark, shadow_refs, traffic_refs, with_policies
 
 __all__ = ["CompileOptions", "Compiled", "compile"]
 
@@ -68,6 +69,7 @@ class _Compiler:
         self._references = References(inventory, external_pickers=options.external_pickers)
         self._traffic: Policies[BackendTrafficPolicy] = Policies(merge_policies)
         self._shadow: Policies[ShadowPolicy] = Policies()
+        self._breakers: Policies[FailureBreakerPolicy] = Policies()
         self._gateways: dict[tuple[str, str], GatewayState] = {}
         self._rules: dict[str, dict[str, Rule]] = {}
         self._uses = PoolUse()
@@ -115,6 +117,12 @@ class _Compiler:
             lambda policy: named(policy, shadow_refs(policy), policy.spec.target_selectors),
             frozenset({"HTTPRoute"}),
         )
+        self._breakers.attach(
+            inventory,
+            inventory.failure_breaker_policies.values(),
+            lambda policy: named(policy, breaker_refs(policy), ()),
+            frozenset({"HTTPRoute"}),
+        )
 
     def _add_route(self, result: RouteResult, age: Age) -> None:
         """Put a route's matches into the listeners that took it, and note who uses what."""
@@ -156,6 +164,9 @@ class _Compiler:
         result = with_policies(
             rule, None if traffic is None else traffic.policy, None if shadow is None else shadow.policy
         )
+        breaker = self._breakers.for_rule(rule.route, rule.name, gateway, listener)
+        if breaker is not None:
+            result = replace(result, failure_breaker=breaker.policy.spec)
         if known:
             result = replace(result, cluster=f"{rule.cluster}@{source or 'default'}")
         known[source] = result
@@ -172,7 +183,8 @@ class _Compiler:
         own = Scope(name, self._ancestors)
         self._statuses |= self._traffic.statuses(shared, remark, deprecated)
         self._statuses |= self._shadow.statuses(own, lambda policy: "")
-        self._problems += [*self._traffic.problems(shared), *self._shadow.problems(own)]
+        self._statuses |= self._breakers.statuses(own, lambda policy: "")
+        self._problems += [*self._traffic.problems(shared), *self._shadow.problems(own), *self._breakers.problems(own)]
         self._warn()
 
     def _warn(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 
+from pydantic import BaseModel
+
 from .retrying import RetryPolicy
 from .table import (
     Backend,
@@ -88,6 +90,7 @@ def render_rule(rule: Rule) -> Document:
         retry=_retry(rule.retry),
         traffic=_traffic(rule.traffic),
         shadow=None if rule.shadow is None else rule.shadow.mode,
+        failureBreaker=None if rule.failure_breaker is None else rule.failure_breaker.mode,
     )
 
 
@@ -137,8 +140,18 @@ def _model(model: PoolModel) -> Document:
 def _traffic(traffic: TrafficPolicy) -> Document:
     """Return what a policy sets beyond the defaults; empty without a policy."""
     default = TrafficPolicy()
-    values = asdict(traffic)
-    return {name: value for name, value in values.items() if value != getattr(default, name)}
+    return {
+        field.name: _plain(getattr(traffic, field.name))
+        for field in fields(traffic)
+        if getattr(traffic, field.name) != getattr(default, field.name)
+    }
+
+
+def _plain(value: object) -> object:
+    """Return what is declared as its user wrote it, and anything else as it is."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+    return value
 
 
 def _retry(retry: RetryPolicy | None) -> Document | None:

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 
 from ..resources.certificate import ServerCertificate
 from ..resources.endpoints import Address
+from ..resources.failure_breaker_policy import FailureBreakerPolicySpec
 from ..resources.shadow_policy import ShadowPolicySpec
+from ..resources.traffic_balancing import LoadBalancer
+from ..resources.traffic_health import HealthCheck
 from .regexes import Regex
 from .retrying import RetryPolicy
 
@@ -142,7 +145,11 @@ class TrafficPolicy:
     keepalive: Keepalive | None = None
     """`None`: no probes."""
     load_balancer: str = "LeastRequest"
-    """`LeastRequest`, `RoundRobin` or `Random`; an InferencePool is picked by its scheduling profile instead."""
+    """`LeastRequest`, `RoundRobin`, `Random` or `ConsistentHash`; an InferencePool has its profile."""
+    balancer: LoadBalancer | None = None
+    """What is declared of the load balancer beside its type; `None` where nothing is."""
+    health: HealthCheck | None = None
+    """How endpoints are found to be unhealthy; `None` where nothing is declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +285,8 @@ class Rule:
     traffic: TrafficPolicy = TrafficPolicy()
     shadow: ShadowPolicySpec | None = None
     """The ShadowPolicy attached to the route, `None` when there is none."""
+    failure_breaker: FailureBreakerPolicySpec | None = None
+    """The FailureBreakerPolicy that applies to the rule, `None` when there is none."""
     broken: str = ""
     """Why every request of this rule is answered 500 (an unresolvable filter, no backends); empty when none."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..resources.backend_traffic_policy import BackendTrafficPolicy, unsupported
+from ..resources.backend_traffic_policy import HONOURED_BALANCERS, BackendTrafficPolicy, unsupported
+from ..resources.failure_breaker_policy import FailureBreakerPolicy
 from ..resources.reference import LocalPolicyTargetReferenceWithSectionName
 from ..resources.shadow_policy import ShadowPolicy
 from .retrying import policy_retry
 from .table import Keepalive, Rule, Timeouts, TrafficPolicy
 
-__all__ = ["deprecated", "remark", "shadow_refs", "traffic_refs", "with_policies"]
+__all__ = ["breaker_refs", "deprecated", "remark", "shadow_refs", "traffic_refs", "with_policies"]
 
 
 def traffic_refs(policy: BackendTrafficPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
@@ -26,6 +27,11 @@ def traffic_refs(policy: BackendTrafficPolicy) -> list[tuple[str, LocalPolicyTar
 
 def shadow_refs(policy: ShadowPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
     """Return the targets that a ShadowPolicy names with their field paths."""
+    return [(f"spec.targetRefs[{index}]", ref) for index, ref in enumerate(policy.spec.target_refs)]
+
+
+def breaker_refs(policy: FailureBreakerPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
+    """Return the targets that a FailureBreakerPolicy names with their field paths."""
     return [(f"spec.targetRefs[{index}]", ref) for index, ref in enumerate(policy.spec.target_refs)]
 
 
@@ -59,10 +65,11 @@ def with_policies(rule: Rule, traffic: BackendTrafficPolicy | None, shadow: Shad
 
 
 def _traffic(policy: BackendTrafficPolicy) -> TrafficPolicy:
-    traffic = TrafficPolicy(source="/".join(policy.key))
+    traffic = TrafficPolicy(source="/".join(policy.key), health=policy.spec.health_check)
     balancer = policy.spec.load_balancer
-    if balancer is not None and balancer.type in ("LeastRequest", "RoundRobin", "Random"):
-        traffic = replace(traffic, load_balancer=balancer.type)
+    if balancer is not None and balancer.type in HONOURED_BALANCERS:
+        further = balancer.consistent_hash or balancer.endpoint_override or balancer.slow_start
+        traffic = replace(traffic, load_balancer=balancer.type, balancer=balancer if further else None)
     keepalive = policy.spec.tcp_keepalive
     if keepalive is not None:
         declared = Keepalive(keepalive.probes, keepalive.idle_time, keepalive.interval)

@@ -13,7 +13,7 @@ from typing import Protocol
 from .endpoints import EndpointView
 from .picks import PickRequest
 
-__all__ = ["Filter", "healthy", "untried"]
+__all__ = ["Filter", "affine", "healthy", "named", "untried"]
 
 
 class Filter(Protocol):
@@ -41,3 +41,22 @@ def untried(candidates: Sequence[EndpointView], request: PickRequest, rng: rando
         return candidates
     kept = [view for view in candidates if view.key not in avoid]
     return kept if 0 < len(kept) < len(candidates) else candidates
+
+
+def named(candidates: Sequence[EndpointView], request: PickRequest, rng: random.Random, /) -> Sequence[EndpointView]:
+    """Keep the first endpoint that the request names and that is a candidate, or all where it names none (Envoy's
+    override host)."""
+    for key in request.named:
+        kept = [view for view in candidates if view.key == key]
+        if kept:
+            return kept
+    return candidates
+
+
+def affine(candidates: Sequence[EndpointView], request: PickRequest, rng: random.Random, /) -> Sequence[EndpointView]:
+    """Keep the endpoint that the request's key leads to, or all where it has no key."""
+    affinity = request.affinity
+    if affinity is None:
+        return candidates
+    key = affinity.table.endpoint(affinity.key, {view.key for view in candidates})
+    return candidates if key is None else [view for view in candidates if view.key == key]

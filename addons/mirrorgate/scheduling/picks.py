@@ -10,10 +10,12 @@ from ..resources.endpoints import Address
 from .board import Board, largest_block
 from .endpoints import EndpointHealth, EndpointView
 from .in_flight import InFlight
+from .maglev import MaglevTable
 from .prefixes import PrefixIndex, cache_blocks
 from .standings import Standings, Weights
 
 __all__ = [
+    "Affinity",
     "Column",
     "NoEndpoint",
     "NoEndpointReason",
@@ -33,6 +35,14 @@ Tables = tuple[Sequence[float], Sequence[Column]]
 
 
 @dataclass(frozen=True, slots=True)
+class Affinity:
+    """A hashed key, and the table that leads it to an endpoint."""
+
+    key: int
+    table: MaglevTable = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PickRequest:
     """What a pick may know of a request."""
 
@@ -48,6 +58,10 @@ class PickRequest:
     """Higher goes first; negative may be shed."""
     avoid: frozenset[str] = frozenset()
     """Endpoints that this request has already failed at; they are picked only when there is no other."""
+    named: tuple[str, ...] = ()
+    """Endpoints that the request names, the best first; the first that is a candidate is picked."""
+    affinity: Affinity | None = None
+    """The key that the request is hashed by; `None` where it has none, or nothing is hashed."""
 
 
 class PickState:

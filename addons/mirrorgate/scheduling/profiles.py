@@ -35,7 +35,7 @@ class Profile:
     name: str
     picker: Picker
     scorers: tuple[WeightedScorer, ...] = ()
-    filters: tuple[Filter, ...] = (filters.healthy, filters.untried)
+    filters: tuple[Filter, ...] = (filters.healthy, filters.untried, filters.named)
     prefixes: bool = False
     """Whether prompts are hashed for the prefix index; it is most of a pick's cost for a long prompt."""
     weights: Weights | None = None
@@ -51,7 +51,7 @@ GAIE_V1 = Profile(
         WeightedScorer("lora-affinity", 1.0, scorers.lora_affinity),
     ),
     picker=pickers.max_score,
-    filters=(filters.healthy, filters.untried, shed_when_saturated),
+    filters=(filters.healthy, filters.untried, filters.named, shed_when_saturated),
     prefixes=True,
     weights=(2.0, 2.0, 3.0, 1.0),
 )
@@ -60,7 +60,7 @@ GAIE_V1 = Profile(
 GAIE_V03 = Profile(
     name="gaie-v0.3",
     picker=pickers.random_choice,
-    filters=(filters.healthy, filters.untried, criticality_tree),
+    filters=(filters.healthy, filters.untried, filters.named, criticality_tree),
 )
 """What the Inference Extension did up to v0.3, when InferenceModels had a criticality."""
 
@@ -83,6 +83,11 @@ BALANCERS: Mapping[str, Profile] = MappingProxyType(
         "LeastRequest": PROFILES["least-request"],
         "RoundRobin": PROFILES["round-robin"],
         "Random": PROFILES["random"],
+        "ConsistentHash": Profile(
+            name="consistent-hash",
+            picker=pickers.random_choice,
+            filters=(filters.healthy, filters.untried, filters.named, filters.affine),
+        ),
     }
 )
 """The profile for each `loadBalancer.type` of a BackendTrafficPolicy, for destinations that are no InferencePool."""

@@ -20,6 +20,7 @@ _INFERENCE: Mapping[str, str] = {
     Refusal.PENDING_OVERFLOW: "InferencePoolResourceExhausted",
     Refusal.ACTIVE_OVERFLOW: "InferencePoolResourceExhausted",
     Refusal.FORCED_OPEN: "InferencePoolResourceExhausted",
+    Refusal.BREAKER_OPEN: "ServiceUnavailable",
     Refusal.SATURATED: "InferencePoolResourceExhausted",
     Refusal.NO_ENDPOINTS: "ServiceUnavailable",
     Refusal.CONNECT_FAILURE: "ServiceUnavailable",

@@ -30,6 +30,7 @@ _NOT_UPSTREAM = {
     Refusal.NO_ROUTE.value, Refusal.REDIRECT.value, Refusal.PREFLIGHT.value, Refusal.INVALID_BACKEND.value,
     Refusal.NO_ENDPOINTS.value,
     Refusal.PENDING_OVERFLOW.value, Refusal.ACTIVE_OVERFLOW.value, Refusal.FORCED_OPEN.value, Refusal.SATURATED.value,
+    Refusal.BREAKER_OPEN.value,
     Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value,
     Refusal.BAD_REQUEST.value, Refusal.BAD_INFERENCE_REQUEST.value,
     Refusal.UNKNOWN_MODEL.value, Refusal.BODY_TOO_LARGE.value, Refusal.HEADERS_TOO_LARGE.value,

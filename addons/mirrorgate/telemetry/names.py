@@ -8,9 +8,11 @@ OpenTelemetry's GenAI semantic conventions in Prometheus form (`gen_ai_*`, seman
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from ..admission.outliers import Cause
 from .buckets import (
     GEN_AI_DURATION,
     GEN_AI_TIME_PER_TOKEN,
@@ -92,6 +94,18 @@ def _envoy(name: str, labels: str, text: str, read: Read = Read.EVENT) -> Spec:
 
 _SCRAPE = Read.SCRAPE
 
+
+def _outlier_specs() -> Iterator[Spec]:
+    """Yield Envoy's statistics of outlier detection, two for each cause."""
+    start, label = "envoy_cluster_outlier_detection_ejections_", "envoy_cluster_name"
+    yield _gauge(f"{start}active", label, "Endpoints that are ejected now.")
+    yield _envoy(f"{start}overflow", label, "Ejections that maxEjectionPercent did not allow.", _SCRAPE)
+    yield _envoy(f"{start}enforced_total", label, "Ejections in all.", _SCRAPE)
+    for cause in Cause:
+        yield _envoy(f"{start}detected_{cause}", label, f"Endpoints found to be outliers by {cause}.", _SCRAPE)
+        yield _envoy(f"{start}enforced_{cause}", label, f"Those of them that were ejected, by {cause}.", _SCRAPE)
+
+
 # One metric is one entry of two lines, so that the table can be read as a table.
 # fmt: off
 GROUPS: dict[Group, tuple[Spec, ...]] = {
@@ -156,7 +170,15 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("mirrorgate_breaker_remaining", "cluster limit", "Room that is left under the limit."),
         _counter("mirrorgate_breaker_opened_total", "cluster limit", "How often a limit was reached."),
         _counter("mirrorgate_breaker_rejected_total", "cluster reason",
-                 "Requests answered with the overflow 503; `pending_overflow`, `active_overflow` or `forced_open`."),
+                 "Requests answered with the overflow 503; `pending_overflow`, `active_overflow`, `forced_open` or "
+                 "`breaker_open`."),
+        _gauge("mirrorgate_failure_breaker_state", "cluster endpoint mode state",
+               "1 for the state of a failure breaker; `endpoint` is empty for the cluster's own. In the mode "
+               "`MetricsOnly` it refuses nothing."),
+        _counter("mirrorgate_failure_breaker_opened_total", "cluster endpoint mode",
+                 "How often a failure breaker opened by itself.", _SCRAPE),
+        _counter("mirrorgate_failure_breaker_refused_total", "cluster endpoint mode",
+                 "Requests that a failure breaker did not let pass, or would not have.", _SCRAPE),
         _histogram("mirrorgate_queue_seconds", "cluster", LATENCY,
                    "Time that requests spent waiting for a connection; those that never waited are not counted."),
     ),
@@ -171,6 +193,10 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _counter("mirrorgate_endpoint_picker_answers_cut_total", "picker",
                  "Answers whose rest a picker did not get, since it read too slowly.", _SCRAPE),
         _gauge("mirrorgate_endpoint_healthy", "pool endpoint", "1 when an endpoint is picked from, 0 when not."),
+        _gauge("mirrorgate_endpoint_out", "cluster endpoint",
+               "1 while a health check of the cluster's policy keeps new requests from an endpoint."),
+        _counter("mirrorgate_endpoint_changes_total", "cluster change",
+                 "How often endpoints of a cluster went out or came back; `change` is what happened."),
         _gauge("mirrorgate_endpoint_inflight", "leg endpoint", "Requests of this gateway under way at an endpoint."),
         _gauge("mirrorgate_endpoint_waiting", "pool endpoint", "Requests in the server's own queue, as scraped."),
         _gauge("mirrorgate_endpoint_running", "pool endpoint", "Requests that the server runs, as scraped."),
@@ -304,6 +330,16 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _gauge("envoy_cluster_upstream_cx_active", "envoy_cluster_name", "Connections that are open."),
         _gauge("envoy_cluster_membership_healthy", "envoy_cluster_name", "Endpoints that are picked from."),
         _gauge("envoy_cluster_membership_total", "envoy_cluster_name", "Endpoints in all."),
+        _envoy("envoy_cluster_lb_healthy_panic", "envoy_cluster_name",
+               "Picks that went by no health because too few endpoints were healthy.", _SCRAPE),
+        *_outlier_specs(),
+        _gauge("envoy_cluster_health_check_healthy", "envoy_cluster_name", "Endpoints whose active check passes."),
+        _envoy("envoy_cluster_health_check_attempt", "envoy_cluster_name",
+               "Probes of the cluster's endpoints; rules that ask for the same share them.", _SCRAPE),
+        _envoy("envoy_cluster_health_check_success", "envoy_cluster_name", "Those that passed.", _SCRAPE),
+        _envoy("envoy_cluster_health_check_failure", "envoy_cluster_name", "Those that did not.", _SCRAPE),
+        _envoy("envoy_cluster_health_check_network_failure", "envoy_cluster_name",
+               "Those of them that got no answer.", _SCRAPE),
         _gauge("envoy_cluster_circuit_breakers_default_cx_open", "envoy_cluster_name", "1 at maxConnections."),
         _gauge("envoy_cluster_circuit_breakers_default_rq_pending_open", "envoy_cluster_name",
                "1 at maxPendingRequests."),

@@ -9,6 +9,7 @@ from ..events import (
     BreakerChanged,
     ConfigApplied,
     ConfigRefused,
+    EndpointChanged,
     Event,
     ExchangeDone,
     FlowControlled,
@@ -64,6 +65,8 @@ class Tallying:
             case BreakerChanged():
                 if event.open:
                     self._tally("mirrorgate_breaker_opened_total").add((event.cluster, event.limit))
+            case EndpointChanged():
+                self._tally("mirrorgate_endpoint_changes_total").add((event.cluster, event.change.value))
             case ShadowProcessChanged():
                 self._tally("mirrorgate_shadow_up").set((), float(event.up))
                 self._tally("mirrorgate_shadow_restarts_total").set((), float(event.restarts))

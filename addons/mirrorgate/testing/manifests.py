@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "as_yaml",
     "backend",
+    "failure_breaker_policy",
     "gateway",
     "http_route",
     "https_gateway",
@@ -130,6 +131,11 @@ def traffic_policy(route: str, **spec: Any) -> Object:
 def shadow_policy(route: str, **spec: Any) -> Object:
     """Return a ShadowPolicy of a route."""
     return _object("mirrorgate.dev/v1alpha1", "ShadowPolicy", route, targetRefs=[_route(route)], **spec)
+
+
+def failure_breaker_policy(route: str, **spec: Any) -> Object:
+    """Return a FailureBreakerPolicy of a route."""
+    return _object("mirrorgate.dev/v1alpha1", "FailureBreakerPolicy", route, targetRefs=[_route(route)], **spec)
 
 
 def rule_cluster(route: str) -> str:

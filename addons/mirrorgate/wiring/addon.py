@@ -49,6 +49,7 @@ from .aside import Aside, share_interpreter
 from .capturing import Captures
 from .configuring import Compilation, bindings, compile_reading, counted, empty, listed, paths_of, scraped
 from .endpoint_pickers import EndpointPickers, compile_options
+from .health import HealthWatch
 from .labels import Labels
 from .listening import Listening
 from .options import OPTIONS, add_options, quickstart, settings_of
@@ -98,6 +99,7 @@ class Gateway:
         self._access_log: AccessLog
         self._captures: Captures
         self._pickers: EndpointPickers
+        self._health: HealthWatch
         self._lag: LoopLag
         self.metrics: Metrics
 
@@ -173,6 +175,7 @@ class Gateway:
         self._mirroring = plane.mirroring = Mirroring(self._channel, director, plane.emit)
         self._captures = Captures(plane)
         self._pickers = EndpointPickers(plane)
+        self._health = HealthWatch(director.health, self._rng)
         self._start_telemetry(plane)
         GatewayInstance.listener = plane.listen
         self._channel.start()
@@ -234,6 +237,7 @@ class Gateway:
         assert self.plane is not None
         self.plane.adopt(snapshot)
         self._applied = time.time()
+        self._health.adopt()
         rules = rules_of(snapshot)
         if self._scraper is not None:
             self._scraper.update(scraped(snapshot))
@@ -331,7 +335,8 @@ class Gateway:
             self.metrics.register_gauges(owner.samples)
         if self._cluster is not None:
             self.metrics.register_gauges(self._cluster.samples)
-        for subscriber in (self.metrics.handle, self._access_log.handle, self._exchanges.handle):
+        self.metrics.register_gauges(self._health.samples)
+        for subscriber in (self.metrics.handle, self._access_log.handle, self._exchanges.handle, self._health.handle):
             plane.subscribe(subscriber)
 
     def _start_admin(self) -> None:
@@ -443,6 +448,7 @@ class Gateway:
             logger.warning("requests were still running after %g s and are cut", plane.settings.drain_timeout)
         plane.close()
         self._pickers.close()
+        await self._health.stop()
         self._viewing.close()
         await self._channel.stop(5.0)
         self._verdicts.close()

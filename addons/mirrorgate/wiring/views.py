@@ -14,7 +14,7 @@ from ..effective import limits_of
 from ..events import Event
 from ..picking import profile_of
 from ..proxy.admin_sources import ClusterView
-from ..proxy.admin_views import endpoint_rows, limit_views, pick_view
+from ..proxy.admin_views import endpoint_rows, failure_breaker_view, limit_views, pick_view
 from ..proxy.dataplane import Dataplane
 from ..records import Compared, ShadowCounts
 from ..resources.describing import to_document
@@ -134,15 +134,19 @@ class Views:
         )
         view["connecting"] = pool.cluster.connecting if pool is not None else 0
         view["profiles"] = [profile_of(destination, rule.traffic).name for destination in destinations]
-        picks = self._director.last_picks.get(rule.cluster, ())
-        view["picks"] = [pick_view(last.at, last.model, last.pick) for last in reversed(picks)]
+        health = self._director.health.of(rule.cluster)
+        if health is not None and health.breakers is not None:
+            view["failure_breaker"] = failure_breaker_view(health.breakers, time.monotonic())
+        picks = self._director.last_picks.of(rule.cluster)
+        view["picks"] = [pick_view(last.at, last.model, last.pick) for last in picks]
         return view
 
     def _cluster(self, name: str, kind: str, destinations: list[Destination]) -> ClusterView:
         views = [view for destination in destinations for view in self._endpoints(destination)]
+        health = self._director.health.of(name)
         return {
             "name": name,
             "kind": kind,
             "destinations": [destination.ref for destination in destinations],
-            "endpoints": endpoint_rows(views, dict(self._loads()), time.monotonic()),
+            "endpoints": endpoint_rows(views, dict(self._loads()), time.monotonic(), health),
         }

@@ -26,6 +26,7 @@ def test_plurals_are_the_apis() -> None:
         "backends.gateway.envoyproxy.io",
         "envoyproxies.gateway.envoyproxy.io",
         "shadowpolicies.mirrorgate.dev",
+        "failurebreakerpolicies.mirrorgate.dev",
     }
 
 

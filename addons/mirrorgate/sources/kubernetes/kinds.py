@@ -10,7 +10,15 @@ from ...resources.kinds import KINDS
 __all__ = ["STATUS_KINDS", "WATCHED", "Watched"]
 
 STATUS_KINDS = frozenset(
-    ("GatewayClass", "Gateway", "HTTPRoute", "InferencePool", "BackendTrafficPolicy", "ShadowPolicy")
+    (
+        "GatewayClass",
+        "Gateway",
+        "HTTPRoute",
+        "InferencePool",
+        "BackendTrafficPolicy",
+        "ShadowPolicy",
+        "FailureBreakerPolicy",
+    )
 )
 """Kinds whose status is written. The models of a pool are left out: their status belongs to its endpoint picker."""
 

@@ -31,6 +31,7 @@ _EMPTY: dict[str, dict[str, object]] = {
     "HTTPRoute": {"parents": []},
     "BackendTrafficPolicy": {"ancestors": []},
     "ShadowPolicy": {"ancestors": []},
+    "FailureBreakerPolicy": {"ancestors": []},
 }
 """What is wanted of an object that is no longer any of ours."""
 
