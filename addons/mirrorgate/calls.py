@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .breakers import Passes
 from .errors import Refusal
@@ -10,7 +10,7 @@ from .errors import Refusal
 if TYPE_CHECKING:
     from .health import ClusterHealth
 
-__all__ = ["Call"]
+__all__ = ["Call", "end_call"]
 
 _NO_ANSWER = {
     Refusal.CONNECT_FAILURE: False,
@@ -85,3 +85,14 @@ class Call:
         if self._passes is not None:
             passes, self._passes = self._passes, None
             self._health.cancel(passes)
+
+
+class _Holder(Protocol):
+    call: Call | None
+
+
+def end_call(holder: _Holder, refusal: Refusal | None) -> None:
+    """End what the holder's call follows, once; `None` is a good end."""
+    call, holder.call = holder.call, None
+    if call is not None:
+        call.ended(refusal)

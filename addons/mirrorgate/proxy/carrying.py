@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mitmproxy import flow as mitm_flow
 
-from ..calls import Call
+from ..calls import Call, end_call
 from ..errors import OVERFLOWS, REPLIES, Refusal
 from ..exchange import Exchange, Permit, State
 from ..plans import Plan, Refused
@@ -167,7 +167,7 @@ class Carrier:
 
     def failed(self, refusal: Refusal) -> None:
         """Send the request again, where the rule says so, or answer what failed."""
-        self._end_call(refusal)
+        end_call(self, refusal)
         try:
             if self.retrying is not None and self.retrying.failed(refusal):
                 return
@@ -175,12 +175,6 @@ class Carrier:
             self.bug()
             return
         self.run(self.fail(refusal))
-
-    def _end_call(self, refusal: Refusal | None) -> None:
-        """Let the endpoint's health know how a try ended, once; `None` for a good end."""
-        call, self.call = self.call, None
-        if call is not None:
-            call.ended(refusal)
 
     # News of the client
 
@@ -266,7 +260,7 @@ class Carrier:
         """Answer what failed before its answer began: addons hear of an error."""
         if self.over:
             return
-        self._end_call(refusal)
+        end_call(self, refusal)
         if refusal in OVERFLOWS:
             await replying.refuse(self, Refused(refusal) if self.plan is None else self.plan.refused(refusal))
             return
@@ -282,7 +276,7 @@ class Carrier:
         """End without a proper answer: hang up on both sides."""
         if self.over:
             return
-        self._end_call(refusal)
+        end_call(self, refusal)
         self.close = True
         self.end()
         reply = self.facts.refuse(refusal)
@@ -364,7 +358,7 @@ class Carrier:
 
     def let_go(self) -> None:
         """Give back the queue place, or the connection and its place, in whatever state."""
-        self._end_call(Refusal.CLIENT_LEFT if self.gone else None)
+        end_call(self, Refusal.CLIENT_LEFT if self.gone else None)
         pool = self._pool
         if pool is not None:
             if self._in_queue:
