@@ -16,7 +16,15 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from mirrorgate.resources import failure_breaker_policy, policy_target, reference, route_filter, shadow_policy
+from mirrorgate.resources import (
+    failure_breaker_policy,
+    policy_target,
+    reference,
+    route_filter,
+    shadow_policy,
+    token_rate_limit_policy,
+    traffic_rate_limits,
+)
 from mirrorgate.resources.objects import Resource
 from mirrorgate.resources.scalars import format_duration
 
@@ -76,6 +84,22 @@ _RULES: dict[str, list[tuple[str, str]]] = {
         ("self.by != 'Header' || has(self.header)", "header must be specified when by is 'Header'"),
         ("self.by == 'Header' || !has(self.header)", "by must be 'Header' when header is set"),
     ],
+    "RateLimitSelector": [
+        (
+            "has(self.headers) || has(self.methods) || has(self.path) || has(self.sourceCIDR) || has(self.queryParams)",
+            "at least one of headers, methods, path, sourceCIDR or queryParams must be specified",
+        )
+    ],
+    "RateLimitValue": [
+        ("self.type == 'Distinct' || has(self.value)", "value must be set unless type is Distinct"),
+        ("self.type != 'Distinct' || !has(self.value)", "value is not applicable for type Distinct"),
+    ],
+    "TokenRateLimitPolicySpec": [
+        (
+            "self.targetRefs.all(r, r.group == 'gateway.networking.k8s.io' && r.kind in ['Gateway', 'HTTPRoute'])",
+            "this policy can only target a Gateway or an HTTPRoute of gateway.networking.k8s.io",
+        )
+    ],
     "Scorer": [("has(self.url) != has(self.entryPoint)", "exactly one of url and entryPoint must be specified")],
 }
 """The `faults` of each shape, as the API server checks them (CEL)."""
@@ -114,6 +138,12 @@ DEFINITIONS = (
         "failurebreakerpolicies",
         "fbp",
         "When an HTTPRoute stops asking endpoints that fail or have become slow.",
+    ),
+    Definition(
+        token_rate_limit_policy.TokenRateLimitPolicy,
+        "tokenratelimitpolicies",
+        "trlp",
+        "How many tokens clients may use in a stretch of time.",
     ),
 )
 
@@ -213,7 +243,8 @@ class _Structural:
 def _descriptions() -> dict[str, dict[str, str]]:
     """Return the docstrings of every shape's fields by their name in manifests, and its own under the empty name."""
     found: dict[str, dict[str, str]] = {}
-    for module in (shadow_policy, failure_breaker_policy, policy_target, route_filter, reference):
+    ours = (shadow_policy, failure_breaker_policy, token_rate_limit_policy, traffic_rate_limits)
+    for module in (*ours, policy_target, route_filter, reference):
         for statement in ast.parse(inspect.getsource(module)).body:
             if not isinstance(statement, ast.ClassDef):
                 continue

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Mapping
 
 import pytest
+from hypothesis import settings
 
 from mirrorgate.director import Director
 from mirrorgate.errors import Severity
@@ -11,6 +12,10 @@ from mirrorgate.plans import Plan, Refused, RequestFacts
 from mirrorgate.resources.loading import Document, load
 from mirrorgate.scheduling.endpoints import EndpointHealth
 from mirrorgate.snapshot import Snapshot
+
+# How long an example takes says how busy the machine is, not whether it is right.
+settings.register_profile("mirrorgate", deadline=None)
+settings.load_profile("mirrorgate")
 
 GATEWAY = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -56,8 +61,8 @@ class Manifests:
 
     @staticmethod
     def policy(kind: str, spec: str) -> str:
-        """Return a BackendTrafficPolicy or ShadowPolicy on the route."""
-        group = "mirrorgate.dev" if kind == "ShadowPolicy" else "gateway.envoyproxy.io"
+        """Return a policy of a kind, on the route."""
+        group = "gateway.envoyproxy.io" if kind == "BackendTrafficPolicy" else "mirrorgate.dev"
         target = "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: route}"
         return (
             f"apiVersion: {group}/v1alpha1\nkind: {kind}\nmetadata: {{name: policy}}\n"

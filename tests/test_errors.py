@@ -41,6 +41,7 @@ ENVOY = [
         "UPE",
         "upstream_reset_before_response_started{protocol_error}",
     ),
+    (Refusal.RATE_LIMITED, 429, "local_rate_limited", "RL", "local_rate_limited"),
     (Refusal.REQUEST_TIMEOUT, 504, "upstream request timeout", "UT", "response_timeout"),
     (Refusal.STREAM_IDLE, 504, "stream timeout", "SI", "stream_idle_timeout"),
 ]

@@ -66,6 +66,11 @@ class Refusal(enum.StrEnum):
     """A pool's servers are busy, and the request is one that may be shed."""
     PENDING_OVERFLOW = "pending_overflow"
     ACTIVE_OVERFLOW = "active_overflow"
+    RATE_LIMITED = "rate_limited"
+    TOKENS_SPENT = "tokens_spent"
+    """The tokens that answers may take are used up."""
+    FAULT = "fault"
+    """A fault that the configuration injects."""
     FORCED_OPEN = "forced_open"
     """An operator has opened the cluster's circuit breaker by hand."""
     BREAKER_OPEN = "breaker_open"
@@ -148,6 +153,9 @@ REPLIES: dict[Refusal, LocalReply] = {
     ),
     Refusal.PENDING_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
     Refusal.ACTIVE_OVERFLOW: LocalReply(503, "UO", _reset("overflow"), _BEFORE_HEADERS + "overflow"),
+    Refusal.RATE_LIMITED: LocalReply(429, "RL", "local_rate_limited", "local_rate_limited"),
+    Refusal.TOKENS_SPENT: LocalReply(429, "RL", "token_rate_limited", "token rate limit reached", "rate_limit_error"),
+    Refusal.FAULT: LocalReply(503, "FI", "fault_filter_abort", "fault filter abort"),
     Refusal.FORCED_OPEN: LocalReply(503, "UO", "circuit_breaker_forced_open", _BEFORE_HEADERS + "overflow"),
     Refusal.BREAKER_OPEN: LocalReply(
         503,

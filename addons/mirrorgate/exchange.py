@@ -97,6 +97,8 @@ class Exchange:
     reply: LocalReply | None = None
     """The local reply, or the row whose flag and details describe how an answer was cut."""
     details: str = ""
+    delayed: bool = False
+    """Whether the configuration had it wait (Envoy's flag `DI`)."""
     head_at: float | None = None
     queued: float = 0.0
     overhead: float | None = None
@@ -123,9 +125,11 @@ class Exchange:
             self.reply = REPLIES[refusal]
         return after_retries(REPLIES[refusal]) if self.attempts > 1 else REPLIES[refusal]
 
-    def _flag(self) -> str:
-        flag = self.reply.flag if self.reply else "-"
-        return flag if not self.retry_flag else self.retry_flag if flag == "-" else f"{self.retry_flag},{flag}"
+    @property
+    def flag(self) -> str:
+        """Envoy's response flags, joined by commas, `-` for none."""
+        flags = ("DI" if self.delayed else "", self.retry_flag, self.reply.flag if self.reply else "")
+        return ",".join(flag for flag in flags if flag and flag != "-") or "-"
 
     def finish(self, now: float) -> ExchangeDone:
         """End the exchange and tell of it; raises `ValueError` the second time.
@@ -149,7 +153,7 @@ class Exchange:
             authority=self.authority,
             protocol=self.protocol,
             status=self.status,
-            flag=self._flag(),
+            flag=self.flag,
             details=self.details or (reply.details if reply else "via_upstream"),
             refusal=self.refusal.value if self.refusal else "",
             bytes_received=self.bytes_received,

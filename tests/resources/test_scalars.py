@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from mirrorgate.resources import scalars
-from mirrorgate.resources.scalars import format_duration, parse_duration
+from mirrorgate.resources.scalars import format_duration, parse_duration, parse_quantity
 
 DECLARED = {"declared": True}
 
@@ -127,3 +127,31 @@ def test_times_are_aware_and_in_utc() -> None:
     adapter = TypeAdapter(scalars.Timestamp)
     assert adapter.validate_python("2025-04-21T10:00:00+02:00") == wanted
     assert adapter.validate_python(wanted) is wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (1024, 1024),
+        ("1024", 1024),
+        ("32Ki", 32768),
+        ("1k", 1000),
+        ("1.5Mi", 1572864),
+        ("2e3", 2000),
+        ("500m", 0.5),
+        ("1Gi", 2**30),
+        ("3G", 3000000000.0),
+        ("1Ei", 2**60),
+        ("+4", 4),
+        ("7n", 7e-09),
+    ],
+)
+def test_what_a_quantity_stands_for(text: int | str, value: float) -> None:
+    """Binary and decimal suffixes, and powers of ten."""
+    assert parse_quantity(text) == pytest.approx(value)
+
+
+def test_what_is_no_quantity() -> None:
+    """It has been refused where it was read; asked all the same, it raises."""
+    with pytest.raises(ValueError, match="is no quantity"):
+        parse_quantity("1 Mi")

@@ -1,4 +1,4 @@
-"""Tests of a BackendTrafficPolicy's rate limits, overrides, buffering and telemetry."""
+"""Tests of a BackendTrafficPolicy's overrides, buffering and telemetry."""
 
 from __future__ import annotations
 
@@ -7,42 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mirrorgate.resources.traffic_limits import RateLimit, RequestBuffer, ResponseOverride, TrafficTelemetry
-
-LIMIT = {"requests": 10, "unit": "Second"}
+from mirrorgate.resources.traffic_limits import RequestBuffer, ResponseOverride, TrafficTelemetry, body_commands
 
 
 @pytest.mark.parametrize(
     ("shape", "raw"),
     [
-        (
-            RateLimit,
-            {
-                "type": "Global",
-                "global": {
-                    "rules": [
-                        {
-                            "clientSelectors": [
-                                {
-                                    "headers": [{"name": "x", "type": "Distinct"}],
-                                    "methods": [{"value": "POST", "invert": True}],
-                                    "path": {"value": "/v1"},
-                                    "sourceCIDR": {"value": "10.0.0.0/8"},
-                                    "queryParams": [{"name": "q", "value": "v"}],
-                                }
-                            ],
-                            "limit": LIMIT,
-                            "cost": {
-                                "request": {"from": "Number", "number": 0},
-                                "response": {"from": "Metadata", "metadata": {"namespace": "n", "key": "k"}},
-                            },
-                            "shared": True,
-                        }
-                    ]
-                },
-            },
-        ),
-        (RateLimit, {"local": {"rules": [{"limit": LIMIT}]}}),
         (
             ResponseOverride,
             {
@@ -84,42 +54,6 @@ OVERRIDE = {"match": {"statusCodes": [{"value": 503}]}}
 @pytest.mark.parametrize(
     ("shape", "raw", "words"),
     [
-        (RateLimit, {"local": {"rules": [{"limit": {"requests": 1, "unit": "Decade"}}]}}, "Input should be"),
-        (
-            RateLimit,
-            {"local": {"rules": [{"limit": LIMIT, "clientSelectors": [{}]}]}},
-            "at least one of headers, methods, path, sourceCIDR or queryParams",
-        ),
-        (
-            RateLimit,
-            {"local": {"rules": [{"limit": LIMIT, "cost": {"response": {"from": "Number"}}}]}},
-            "response cost is not supported for Local Rate Limits",
-        ),
-        (
-            RateLimit,
-            {"local": {"rules": [{"limit": {**LIMIT, "fromMetadata": {"namespace": "n", "key": "k"}}}]}},
-            "limit fromMetadata is not supported",
-        ),
-        (
-            RateLimit,
-            {
-                "global": {
-                    "rules": [
-                        {
-                            "limit": LIMIT,
-                            "cost": {
-                                "request": {
-                                    "from": "Number",
-                                    "number": 1,
-                                    "metadata": {"namespace": "n", "key": "k"},
-                                }
-                            },
-                        }
-                    ]
-                }
-            },
-            "only one of number or metadata",
-        ),
         (ResponseOverride, OVERRIDE, "exactly one of response or redirect"),
         (ResponseOverride, {"match": {}, "response": {}}, "at least one of statusCodes or responseHeaders"),
         (ResponseOverride, {"match": {"statusCodes": [{}]}, "response": {}}, "value must be set for type Value"),
@@ -132,6 +66,12 @@ OVERRIDE = {"match": {"statusCodes": [{"value": 503}]}}
             ResponseOverride,
             {"match": {"statusCodes": [{"type": "Range", "range": {"start": 500, "end": 500}}]}, "response": {}},
             "end must be greater than start",
+        ),
+        (ResponseOverride, {**OVERRIDE, "response": {"body": {"inline": "%REQ(x)%"}}}, r"%REQ\(x\)% is not known"),
+        (
+            ResponseOverride,
+            {"match": {"responseHeaders": [{"name": "a", "value": {"type": "RegularExpression", "value": "("}}]}},
+            "RE2 cannot read it",
         ),
         (ResponseOverride, {**OVERRIDE, "response": {"body": {}}}, "inline must be set for type Inline"),
         (ResponseOverride, {**OVERRIDE, "response": {"body": {"type": "ValueRef"}}}, "valueRef must be set"),
@@ -154,3 +94,27 @@ def test_what_the_crd_refuses(shape: Any, raw: dict[str, object], words: str) ->
     """Each rule is checked in the CRD's words."""
     with pytest.raises(ValidationError, match=words):
         shape.model_validate(raw, by_alias=True, by_name=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("", [("", "")]),
+        ("100% sure", [("100% sure", "")]),
+        ("a%%b", [("a%b", "")]),
+        ("%RESPONSE_CODE%%%%PROTOCOL%!", [("", "RESPONSE_CODE"), ("%", "PROTOCOL"), ("!", "")]),
+        ("m=%REQ(:METHOD)%", [("m=", "REQ(:METHOD)"), ("", "")]),
+        ("50% of 60%", [("50% of 60%", "")]),
+    ],
+)
+def test_commands_in_a_body(text: str, parts: list[tuple[str, str]]) -> None:
+    """What stands between percent signs in capitals; other percent signs stay."""
+    assert list(body_commands(text)) == parts
+
+
+def test_overrides_whose_body_is_not_at_hand() -> None:
+    """Without ConfigMaps, only an inline body can be sent."""
+    ref = {"type": "ValueRef", "valueRef": {"group": "", "kind": "ConfigMap", "name": "c"}}
+    for body, doable in ((ref, False), ({"inline": "x"}, True)):
+        raw = {**OVERRIDE, "response": {"body": body}}
+        assert ResponseOverride.model_validate(raw, by_alias=True, by_name=False).doable is doable

@@ -26,6 +26,8 @@ def test_every_refusal_has_a_canonical_code(refusal: Refusal) -> None:
         ("", 700, "-", "ModelServerError", "_OTHER"),
         ("", 200, "UPE", "ModelServerError", "UPE"),
         ("", 200, "DC", "", "DC"),
+        ("", 200, "DI", "", ""),
+        ("fault", 503, "DI,FI", "ModelServerError", "fault"),
         ("redirect", 302, "-", "", ""),
         ("client_left", 0, "DC", "", "client_left"),
         ("pending_overflow", 503, "UO", "InferencePoolResourceExhausted", "pending_overflow"),

@@ -8,10 +8,17 @@ from mirrorgate.admission.cluster import Counters, Gauges
 from mirrorgate.admission.flow_queue import FlowQueue, QueueLimits
 from mirrorgate.admission.limits import Limits
 from mirrorgate.admission.retries import RetryCounters
+from mirrorgate.admission.token_buckets import Meter
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.scheduling.endpoints import EndpointView, Load
 from mirrorgate.telemetry.samples import Sample, gather
-from mirrorgate.telemetry.state_samples import cluster_samples, endpoint_inflight_samples, flow_samples, pool_samples
+from mirrorgate.telemetry.state_samples import (
+    cluster_samples,
+    endpoint_inflight_samples,
+    flow_samples,
+    limit_samples,
+    pool_samples,
+)
 
 
 def _cells(samples: Iterable[Sample]) -> dict[str, dict[tuple[str, ...], float]]:
@@ -90,3 +97,17 @@ def test_fairness_ids_are_bounded() -> None:
     sizes = {s.labels["fairness_id"]: s.value for s in samples if s.name.endswith("queue_size")}
     assert (len(sizes), sizes["f0"], sizes["other"], sum(sizes.values())) == (101, 1, 50, 150)
     assert [s.value for s in samples if s.name.endswith("queue_bytes")] == [300]
+
+
+def test_limits_by_what_came_of_requests() -> None:
+    """Those under and over the limit, tokens by where their number came from, and the number of buckets."""
+    meter = Meter(1, 60.0)
+    for key in ("a", "a", "b"):
+        meter.take(key, 0.0)
+    meter.charge("a", 0.0, 7)
+    meter.charge("a", 0.0, 2, estimated=True)
+    assert _cells(limit_samples([("p/local/0 c", meter)])) == {
+        "mirrorgate_rate_limit_requests_total": {("p/local/0 c", "under"): 2, ("p/local/0 c", "over"): 1},
+        "mirrorgate_rate_limit_tokens_total": {("p/local/0 c", "reported"): 7, ("p/local/0 c", "estimated"): 2},
+        "mirrorgate_rate_limit_keys": {("p/local/0 c",): 2},
+    }

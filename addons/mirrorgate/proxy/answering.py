@@ -10,9 +10,12 @@ from mitmproxy import http
 
 from ..errors import Refusal
 from ..exchange import State
+from ..routing.overrides import Override
+from . import replying
 from .heads import Fields, ResponseHead
 from .hooking import through
 from .mitm import killed
+from .overriding import Overridden, overridden, override_of, waits_for_the_end
 from .rendering import answer_head, last_chunk, websocket_upgrade
 
 if TYPE_CHECKING:
@@ -30,7 +33,7 @@ class Answer:
 
     __slots__ = (
         "_backlog", "_backlog_end", "_backlog_failure", "_buffer", "_buffered", "_carrier", "_chunked", "_head",
-        "_room", "_stored", "_streaming", "_tail", "head_sent",
+        "_instead", "_room", "_stored", "_streaming", "_tail", "head_sent",
     )  # fmt: skip
 
     def __init__(self, carrier: Carrier) -> None:
@@ -49,6 +52,8 @@ class Answer:
         self._backlog: list[bytes] = []
         self._backlog_end: Fields | None = None
         self._backlog_failure: Refusal | None = None
+        self._instead: Overridden | None = None
+        """What is sent in place of the upstream's answer."""
 
     # upstream.UpstreamUser
 
@@ -63,6 +68,11 @@ class Answer:
         facts.head_at = now
         facts.details = "via_upstream"
         self._head = head
+        if carrier.shaped is not None:
+            override = override_of(carrier, head.status, list(head.fields), local=False)
+            if override is not None:
+                self._override(override, head)
+                return
         response = http.Response(
             head.version, head.status, head.reason, http.Headers(head.fields), None, None, now, None
         )  # fmt: skip
@@ -79,6 +89,8 @@ class Answer:
 
     def upstream_body(self, pieces: list[bytes]) -> None:
         carrier = self._carrier
+        if self._instead is not None:
+            return  # nobody gets it
         if carrier.hooks.pending:
             self._backlog += pieces
         elif carrier.over:
@@ -101,6 +113,9 @@ class Answer:
             self._backlog_end = trailers
             return
         if carrier.over:
+            return
+        if self._instead is not None:
+            carrier.run(replying.replace(carrier, self._instead))
             return
         if carrier.facts.state is State.TUNNEL:
             carrier.connection.end_writing()
@@ -129,6 +144,8 @@ class Answer:
             carrier.bug()
         elif carrier.over:
             return
+        elif self._instead is not None:
+            carrier.run(replying.replace(carrier, self._instead))
         elif carrier.facts.state is State.TUNNEL:
             carrier.close = True
             carrier.finish()
@@ -146,6 +163,15 @@ class Answer:
             self._carrier.connection.hold("body")
 
     # Steps
+
+    def _override(self, override: Override, head: ResponseHead) -> None:
+        """Answer as the policy says. A short rest of the upstream's answer is read, to keep its connection."""
+        carrier = self._carrier
+        self._instead = overridden(carrier, override, head.status, list(head.fields))
+        if carrier.shaped is not None:
+            carrier.shaped.overridden = True
+        if not waits_for_the_end(head):
+            carrier.run(replying.replace(carrier, self._instead))
 
     def _begin(self) -> None:
         """Begin to answer, now that addons have seen the head."""
@@ -186,6 +212,8 @@ class Answer:
             carrier.tape.answer(pieces)
         if carrier.consulted is not None:
             carrier.consulted.pieces(pieces)
+        if carrier.shaped is not None:
+            carrier.shaped.answer(pieces)
         if facts.streamed:
             now = time.time()
             if facts.first_piece_at is None:
@@ -336,8 +364,8 @@ class Answer:
         return self._carrier.facts.method == "HEAD" or (response is not None and response.status_code in (204, 304))
 
     def _read_usage(self) -> None:
-        facts = self._carrier.facts
-        if facts.model or facts.streamed:
+        facts, shaped = self._carrier.facts, self._carrier.shaped
+        if facts.model or facts.streamed or (shaped is not None and shaped.counts_tokens):
             usage = self._carrier.plane.director.usage(b"".join(self._tail))
             if usage is not None:
                 facts.prompt_tokens, facts.completion_tokens = usage

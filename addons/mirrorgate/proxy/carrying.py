@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .consulting import Consulted
     from .dataplane import Dataplane
     from .mirroring import MirrorHandle
+    from .shaping import Shaped
     from .upstream import ClusterPool, Upstream
 
 __all__ = ["Carrier"]
@@ -78,6 +79,8 @@ class Carrier:
         self.mirror: MirrorHandle | None = None
         self.mirrored = False
         """Whether it has been decided if the request is mirrored: once, however often it is sent."""
+        self.shaped: Shaped | None = None
+        """What the rule's traffic policy asks of it; `None` where it asks nothing."""
         self.tape: Tape | None = None if plane.capture is None else plane.capture.begin(inbound.started)
         self.consulted: Consulted | None = None
         """The endpoint picker that chose, which is told of the answer."""
@@ -343,6 +346,8 @@ class Carrier:
             self.facts.bytes_received = self.inbound.received
         mirror, self.mirror = self.mirror, None
         try:
+            if self.shaped is not None:
+                self.shaped.finish(self.facts)
             if mirror is not None:
                 mirror.finish(self)
             self.plane.finished(self)

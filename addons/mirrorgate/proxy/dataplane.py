@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -16,11 +17,13 @@ from mitmproxy.proxy import mode_specs
 
 from ..admission.cluster import Gauges
 from ..admission.flow_queue import QueueLimits
+from ..admission.token_buckets import Meters
 from ..director import Director, destinations_of, rules_of
 from ..effective import limits_of
 from ..errors import REPLIES, Refusal
 from ..events import Event, ExchangeDone, Picked
 from ..plans import Plan
+from ..routing.shaping import meters_of
 from ..routing.table import Rule
 from ..snapshot import Snapshot
 from .capturing import Capture
@@ -111,6 +114,8 @@ class Dataplane:
         """Handshakes that came to nothing."""
         self.connections: set[ClientConnection] = set()
         self.pools: dict[str, ClusterPool] = {}
+        self.meters = Meters()
+        self.rng = random.Random()
         self._subscribers: list[Callable[[Event], None]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -155,6 +160,7 @@ class Dataplane:
         self.director.adopt(snapshot)
         self.tls.forget(snapshot.router)
         rules = {rule.cluster: rule for rule in rules_of(snapshot)}
+        self.meters.retain({meter for rule in rules.values() for meter in meters_of(rule.traffic.shaping)})
         for name, pool in list(self.pools.items()):
             rule = rules.get(name)
             pool.retired = rule is None

@@ -83,6 +83,9 @@ class MirrorHandle:
         if not carrier.sent_up:
             self._handle.abort(facts.refusal.value if facts.refusal else "upload_unfinished")
             return
+        if carrier.shaped is not None and carrier.shaped.overridden:
+            self._handle.abort("response_override")
+            return
         response = carrier.flow.response
         head_at = facts.head_at
         fields = response.headers.fields if response is not None and head_at is not None else ()

@@ -14,6 +14,7 @@ from ..routing.filters import apply
 from .heads import RequestHead, ResponseHead, without_hop_by_hop, without_unfit_trailers
 
 __all__ = [
+    "Fields",
     "answer_head",
     "forwarded_head",
     "last_chunk",

@@ -6,20 +6,20 @@ import time
 from typing import TYPE_CHECKING
 
 from mitmproxy import flow as mitm_flow
-from mitmproxy import http
 
 from ..admission.limits import UNLIMITED
 from ..errors import OVERFLOWS, REPLIES, LocalReply, Refusal
 from ..plans import Plan, Refused
 from ..routing.filters import apply
 from .mitm import killed
-from .rendering import forwarded_head, last_chunk, local_fields, reason_of, reply_body, websocket_upgrade
+from .overriding import Overridden, overridden, override_of, response_of
+from .rendering import Fields, forwarded_head, last_chunk, local_fields, reason_of, reply_body, websocket_upgrade
 
 if TYPE_CHECKING:
     from .carrying import Carrier
     from .upstream import Upstream
 
-__all__ = ["answer_by_addon", "forward", "note_refusal", "refuse", "send_local"]
+__all__ = ["answer_by_addon", "forward", "note_refusal", "refuse", "replace", "send_local"]
 
 _ONE_WRITE = 65536
 """Bodies up to this size are sent in one piece with the head; copying larger ones costs more than a second write."""
@@ -76,8 +76,8 @@ async def refuse(carrier: Carrier, refused: Refused) -> None:
     body, content_type = reply_body(reply, refused, openai=carrier.plane.director.speaks_openai(carrier.facts.path))
     status = refused.status or reply.status
     fields = _with_cors(carrier, local_fields(body, content_type, refused.headers))
-    now = time.time()
-    flow.response = http.Response(b"HTTP/1.1", status, reason_of(status), http.Headers(fields), body, None, now, now)
+    answer = _as_declared(carrier, status, fields, body)
+    flow.response = response_of(answer)
     note_refusal(carrier, refused.refusal, status)
     carrier.close = carrier.close or reply.close
     await _send_after_hooks(carrier)
@@ -133,7 +133,30 @@ def send_local(carrier: Carrier, reply: LocalReply, message: str = "") -> None:
     body, content_type = reply_body(reply, refused, openai=openai)
     carrier.close = carrier.close or reply.close
     fields = _with_cors(carrier, local_fields(body, content_type, ()))
-    _write(carrier, reply.status, reason_of(reply.status), fields, body)
+    status, fields, body = _as_declared(carrier, reply.status, fields, body)
+    _write(carrier, status, reason_of(status), fields, body)
+
+
+async def replace(carrier: Carrier, answer: Overridden) -> None:
+    """Send what a policy declares instead of the upstream's answer, whose connection is given back."""
+    if carrier.over:
+        return
+    carrier.end()
+    carrier.facts.details = "response_override"
+    carrier.flow.response = response_of(answer)
+    await _send_after_hooks(carrier)
+
+
+def _as_declared(carrier: Carrier, status: int, fields: Fields, body: bytes) -> Overridden:
+    """Let the rule's traffic policy have its say: what there is to tell of rate limits (Envoy's filter adds it to
+    answers of Envoy's own, too: measured), or another answer."""
+    if carrier.shaped is None:
+        return status, fields, body
+    fields = fields + carrier.shaped.fields
+    override = override_of(carrier, status, fields, local=True)
+    if override is None:
+        return status, fields, body
+    return overridden(carrier, override, status, fields, body.decode("utf-8", "replace"))
 
 
 def _with_cors(carrier: Carrier, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -10,7 +10,7 @@ from mitmproxy import http
 from ..errors import Refusal
 from ..exchange import State
 from ..plans import Directed, Effective, Plan, Refused, RequestFacts
-from . import replying
+from . import replying, shaping
 from .uploading import Upload
 
 if TYPE_CHECKING:
@@ -39,10 +39,13 @@ async def request_phase(carrier: Carrier) -> None:
     body_pending = not carrier.inbound.ended
     if flow.response is None and directed.refused is not None and body_pending and _signature(carrier) == before:
         # The body is not waited for: nothing can make use of it.
-        await replying.refuse(carrier, directed.refused)
+        if not shaping.concerns(carrier, directed) or await shaping.passes(carrier, directed, whole=True):
+            await replying.refuse(carrier, directed.refused)
         return
     directed = _rerouted(carrier, directed, before)
-    if streams and directed.needs_body and flow.request.stream is True:
+    if shaping.concerns(carrier, directed) and not await shaping.passes(carrier, directed, whole=False):
+        return
+    if streams and _needs_body(directed) and flow.request.stream is True:
         flow.request.stream = False
     if carrier.inbound.head.expects_continue:
         if body_pending and not _too_large(carrier, directed):
@@ -65,6 +68,8 @@ async def request_phase(carrier: Carrier) -> None:
         await replying.answer_by_addon(carrier)
         return
     directed = _rerouted(carrier, directed, before)
+    if shaping.concerns(carrier, directed) and not await shaping.passes(carrier, directed, whole=True):
+        return
     if directed.refused is not None:
         await replying.refuse(carrier, directed.refused)
         return
@@ -73,6 +78,8 @@ async def request_phase(carrier: Carrier) -> None:
 
 async def _stream(carrier: Carrier, directed: Directed) -> None:
     """Send the request on while it comes in; addons hear `request` at its end."""
+    if shaping.concerns(carrier, directed) and not await shaping.passes(carrier, directed, whole=True):
+        return
     if directed.refused is not None:
         await replying.refuse(carrier, directed.refused)
         return
@@ -168,11 +175,22 @@ def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:
         return False
     if carrier.flow.request.stream:
         return True
-    if directed.needs_body or limit is None:
+    if _needs_body(directed) or limit is None:
         return False
     if limit == 0 and not inbound.ended:
         return True
     return (inbound.head.content_length or inbound.received) > limit
+
+
+def _needs_body(directed: Directed) -> bool:
+    """Tell whether the rule wants the body read before the request goes on."""
+    return directed.needs_body or shaping.buffer_of(directed) is not None
+
+
+def _body_limit(carrier: Carrier, directed: Directed) -> int:
+    """Return how many bytes of a body are buffered at most."""
+    most, declared = carrier.plane.settings.body_limit, shaping.buffer_of(directed)
+    return most if declared is None else min(most, declared)
 
 
 def _too_large(carrier: Carrier, directed: Directed) -> bool:
@@ -180,7 +198,7 @@ def _too_large(carrier: Carrier, directed: Directed) -> bool:
     if _wants_streaming(carrier, directed):
         return False
     inbound = carrier.inbound
-    return max(inbound.received, inbound.head.content_length or 0) > carrier.plane.settings.body_limit
+    return max(inbound.received, inbound.head.content_length or 0) > _body_limit(carrier, directed)
 
 
 async def _read_body(carrier: Carrier, directed: Directed) -> bool:
@@ -199,7 +217,7 @@ async def _read_body(carrier: Carrier, directed: Directed) -> bool:
         await carrier.wait()
         if carrier.over:
             return False
-    message = f"the request body is larger than {carrier.plane.settings.body_limit} bytes"
+    message = f"the request body is larger than {_body_limit(carrier, directed)} bytes"
     await replying.refuse(carrier, Refused(Refusal.BODY_TOO_LARGE, message))
     return False
 
@@ -228,6 +246,8 @@ async def _plan_and_admit(carrier: Carrier, directed: Directed, body: bytes | No
         facts.model = planned.model or ""
         await replying.refuse(carrier, planned)
         return
+    if carrier.shaped is not None:
+        planned = carrier.shaped.onto(planned)
     facts.cluster = planned.cluster
     facts.pool = planned.pool
     facts.endpoint = str(planned.address)

@@ -20,7 +20,8 @@ from .scalars import Duration, UInt32
 from .shapes import CheckedShape, Fault, Items, Shape
 from .traffic_balancing import Connection, Dns, Http2, LoadBalancer, TcpKeepalive
 from .traffic_health import AdmissionControl, FaultInjection, HealthCheck, TrafficRetry
-from .traffic_limits import RateLimit, RequestBuffer, ResponseOverride, TrafficTelemetry
+from .traffic_limits import RequestBuffer, ResponseOverride, TrafficTelemetry
+from .traffic_rate_limits import RateLimit
 
 __all__ = [
     "HONOURED_BALANCERS",
@@ -178,6 +179,14 @@ _HONOURED = frozenset(
         "healthCheck.active.overrides",
         "healthCheck.passive",
         "healthCheck.panicThreshold",
+        "rateLimit.type",
+        "rateLimit.local",
+        "rateLimit.global",
+        "responseOverride",
+        "faultInjection.delay",
+        "faultInjection.abort.httpStatus",
+        "faultInjection.abort.percentage",
+        "requestBuffer.limit",
     )
 )
 HONOURED_BALANCERS = ("LeastRequest", "RoundRobin", "Random", "ConsistentHash")
@@ -192,6 +201,11 @@ def unsupported(policy: BackendTrafficPolicy) -> list[str]:
     balancer = policy.spec.load_balancer
     if balancer is not None and balancer.type not in HONOURED_BALANCERS:
         paths.append("spec.loadBalancer.type")
+    if policy.spec.rate_limit is not None:
+        paths += [f"spec.rateLimit.{path}" for path in policy.spec.rate_limit.beyond]
+    for index, override in enumerate(policy.spec.response_override):
+        if not override.doable:
+            paths.append(f"spec.responseOverride[{index}].response.body.valueRef")
     return paths
 
 

@@ -92,6 +92,7 @@ MARKS: Mapping[str, Mapping[str, Mark]] = {
     "InferenceModelRewrite": _MODELS,
     "ShadowPolicy": {"spec": _YES},
     "FailureBreakerPolicy": {"spec": _YES},
+    "TokenRateLimitPolicy": {"spec": _YES},
     "BackendTrafficPolicy": {
         "spec.loadBalancer.type": _but(
             "LeastRequest, RoundRobin, Random and ConsistentHash; an InferencePool is picked by its profile"

@@ -20,6 +20,7 @@ from .reference_grant import ReferenceGrant
 from .secret import Secret
 from .service import EndpointSlice, Service
 from .shadow_policy import ShadowPolicy
+from .token_rate_limit_policy import TokenRateLimitPolicy
 
 __all__ = ["Inventory", "Key"]
 
@@ -53,6 +54,7 @@ class Inventory:
     envoy_proxies: dict[Key, EnvoyProxy] = field(default_factory=dict)
     shadow_policies: dict[Key, ShadowPolicy] = field(default_factory=dict)
     failure_breaker_policies: dict[Key, FailureBreakerPolicy] = field(default_factory=dict)
+    token_rate_limit_policies: dict[Key, TokenRateLimitPolicy] = field(default_factory=dict)
 
     _slices: dict[Key, list[EndpointSlice]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _labelled: dict[tuple[str, str, str], list[Pod]] = field(

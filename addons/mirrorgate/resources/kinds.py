@@ -20,6 +20,7 @@ from .reference_grant import ReferenceGrant
 from .secret import Secret
 from .service import EndpointSlice, Service
 from .shadow_policy import ShadowPolicy
+from .token_rate_limit_policy import TokenRateLimitPolicy
 
 __all__ = ["KINDS", "Kind", "is_foreign", "suggestion", "versions"]
 
@@ -63,6 +64,7 @@ KINDS: dict[tuple[str, str], Kind] = {
     (f"{ENVOY_GROUP}/v1alpha1", "EnvoyProxy"): Kind(EnvoyProxy, "envoy_proxies"),
     (f"{MIRRORGATE_GROUP}/v1alpha1", "ShadowPolicy"): Kind(ShadowPolicy, "shadow_policies"),
     (f"{MIRRORGATE_GROUP}/v1alpha1", "FailureBreakerPolicy"): Kind(FailureBreakerPolicy, "failure_breaker_policies"),
+    (f"{MIRRORGATE_GROUP}/v1alpha1", "TokenRateLimitPolicy"): Kind(TokenRateLimitPolicy, "token_rate_limit_policies"),
 }
 """By apiVersion and kind."""
 

@@ -36,6 +36,7 @@ __all__ = [
     "Weight",
     "format_duration",
     "parse_duration",
+    "parse_quantity",
 ]
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -166,6 +167,24 @@ def _check_quantity(value: object) -> object:
     if isinstance(_check_int_or_string(value), str) and not _QUANTITY.fullmatch(str(value)):
         raise PydanticCustomError("quantity", "must be a quantity such as 1024, '32Ki' or '1.5Mi'")
     return value
+
+
+_SUFFIXES = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3} | {
+    f"{letter}{binary}": (1024.0 if binary else 1000.0) ** power
+    for power, letter in enumerate("kMGTPE", start=1)
+    for binary in ("", "i")
+}
+_SUFFIXES["Ki"] = _SUFFIXES.pop("ki")
+
+
+def parse_quantity(value: int | str) -> float:
+    """Return what a quantity of Kubernetes stands for: `32Ki` is 32768, `1.5M` 1500000, `500m` a half."""
+    if isinstance(value, int):
+        return float(value)
+    match = re.fullmatch(r"([+-]?[0-9.]+)(?:([eE][+-]?[0-9]+)|([A-Za-z]*))", value)
+    if match is None:
+        raise ValueError(f"{value!r} is no quantity")
+    return float(match[1] + (match[2] or "")) * _SUFFIXES[match[3] or ""]
 
 
 Quantity = Annotated[int | str, PlainValidator(_check_quantity)]

@@ -1,128 +1,31 @@
-"""Parts of a BackendTrafficPolicy about requests and answers: rate limits, overrides, buffering, telemetry.
+"""Parts of a BackendTrafficPolicy about requests and answers: overrides, buffering, telemetry.
 
 The names, limits and defaults are those of Envoy Gateway's CRD.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from .reference import LocalObjectReference
 from .route_filter import Fraction, HTTPHeader, PathModifier
-from .scalars import HeaderName, PreciseHostname, Quantity, UInt32
+from .scalars import HeaderName, PreciseHostname, Quantity, parse_quantity
 from .shapes import CheckedShape, Fault, Items, Shape
+from .traffic_rate_limits import bad_pattern
 
 __all__ = [
-    "GlobalRateLimit",
-    "LocalRateLimit",
-    "RateLimit",
-    "RateLimitCost",
-    "RateLimitRule",
-    "RateLimitSelector",
+    "CustomRedirect",
+    "CustomResponse",
     "RequestBuffer",
+    "ResponseHeaderMatch",
     "ResponseOverride",
     "TrafficTelemetry",
+    "body_commands",
 ]
-
-_Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
-
-
-class RateLimitValue(Shape):
-    """A header or a query parameter; `Distinct` gives each value a limit of its own."""
-
-    type: Literal["Exact", "RegularExpression", "Distinct"] = "Exact"
-    name: str = Field(min_length=1, max_length=256)
-    value: str | None = Field(default=None, max_length=1024)
-    invert: bool = False
-
-
-class RateLimitMethod(Shape):
-    value: _Method
-    invert: bool = False
-
-
-class RateLimitPath(Shape):
-    type: Literal["Exact", "PathPrefix", "RegularExpression"] = "PathPrefix"
-    value: str = Field(default="/", max_length=1024)
-    invert: bool = False
-
-
-class RateLimitSource(Shape):
-    type: Literal["Exact", "Distinct"] = "Exact"
-    value: str = Field(min_length=1, max_length=256)
-    invert: bool = False
-
-
-class RateLimitSelector(CheckedShape):
-    headers: Items[RateLimitValue] = Field(default=(), max_length=128)
-    methods: Items[RateLimitMethod] = ()
-    path: RateLimitPath | None = None
-    source_cidr: RateLimitSource | None = Field(default=None, alias="sourceCIDR")
-    query_params: Items[RateLimitValue] = Field(default=(), max_length=16)
-
-    def faults(self) -> Iterable[Fault]:
-        if not (self.headers or self.methods or self.path or self.source_cidr or self.query_params):
-            yield Fault((), "at least one of headers, methods, path, sourceCIDR or queryParams must be specified")
-
-
-class MetadataKey(Shape):
-    namespace: str = Field(min_length=1)
-    key: str = Field(min_length=1)
-
-
-class RateLimitAmount(Shape):
-    requests: UInt32
-    unit: Literal["Second", "Minute", "Hour", "Day", "Week", "Month", "Year"]
-    from_metadata: MetadataKey | None = None
-
-
-class RateLimitCostSource(CheckedShape):
-    from_: Literal["Number", "Metadata"] = Field(alias="from")
-    number: int | None = Field(default=None, ge=0)
-    metadata: MetadataKey | None = None
-
-    def faults(self) -> Iterable[Fault]:
-        if self.number is not None and self.metadata is not None:
-            yield Fault((), "only one of number or metadata can be specified")
-
-
-class RateLimitCost(Shape):
-    request: RateLimitCostSource | None = None
-    response: RateLimitCostSource | None = None
-
-
-class RateLimitRule(Shape):
-    client_selectors: Items[RateLimitSelector] = Field(default=(), max_length=8)
-    limit: RateLimitAmount
-    cost: RateLimitCost | None = None
-    shared: bool | None = None
-    shadow_mode: bool | None = None
-    x_rate_limit_headers: Literal["Off", "DraftVersion03"] | None = None
-
-
-class GlobalRateLimit(Shape):
-    rules: Items[RateLimitRule] = Field(max_length=256)
-
-
-class LocalRateLimit(CheckedShape):
-    rules: Items[RateLimitRule] = Field(default=(), max_length=16)
-
-    def faults(self) -> Iterable[Fault]:
-        for index, rule in enumerate(self.rules):
-            if rule.cost is not None and rule.cost.response is not None:
-                yield Fault(("rules", index, "cost"), "response cost is not supported for Local Rate Limits")
-            if rule.limit.from_metadata is not None:
-                yield Fault(("rules", index, "limit"), "limit fromMetadata is not supported for Local Rate Limits")
-
-
-class RateLimit(Shape):
-    type: Literal["Global", "Local"] | None = None
-    """Deprecated: the fields below say it."""
-    global_: GlobalRateLimit | None = Field(default=None, alias="global")
-    local: LocalRateLimit | None = None
 
 
 class StatusRange(CheckedShape):
@@ -145,10 +48,21 @@ class StatusMatch(CheckedShape):
         if self.type == "Range" and self.range is None:
             yield Fault((), "range must be set for type Range")
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last status that match."""
+        if self.type == "Range" and self.range is not None:
+            return self.range.start, self.range.end
+        return (self.value or 0,) * 2
 
-class TextMatch(Shape):
+
+class TextMatch(CheckedShape):
     type: Literal["Exact", "Prefix", "Suffix", "RegularExpression"] = "Exact"
     value: str = Field(min_length=1, max_length=1024)
+
+    def faults(self) -> Iterable[Fault]:
+        if self.type == "RegularExpression":
+            yield from bad_pattern(("value",), self.value)
 
 
 class ResponseHeaderMatch(Shape):
@@ -165,6 +79,35 @@ class ResponseMatch(CheckedShape):
             yield Fault((), "at least one of statusCodes or responseHeaders must be specified")
 
 
+BODY_COMMANDS = frozenset(
+    (
+        "LOCAL_REPLY_BODY",
+        "PROTOCOL",
+        "REQ(:METHOD)",
+        "RESPONSE_CODE",
+        "RESPONSE_CODE_DETAILS",
+        "RESPONSE_FLAGS",
+    )
+)
+"""What a body may ask of the answer that it replaces, in Envoy's words for access logs."""
+
+_COMMAND = re.compile(r"%(?:%|([A-Z][A-Z_]*(?:\([^()%]*\))?)%)")
+
+
+def body_commands(text: str) -> Iterator[tuple[str, str]]:
+    """Split a body into pairs of literal text and the command behind it, empty for none; `%%` is a percent sign."""
+    start, literal = 0, ""
+    for match in _COMMAND.finditer(text):
+        literal += text[start : match.start()]
+        start = match.end()
+        if match[1] is None:
+            literal += "%"
+        else:
+            yield literal, match[1]
+            literal = ""
+    yield literal + text[start:], ""
+
+
 class ResponseBody(CheckedShape):
     type: Literal["Inline", "ValueRef"] = "Inline"
     inline: str | None = None
@@ -177,6 +120,10 @@ class ResponseBody(CheckedShape):
             yield Fault((), "valueRef must be set for type ValueRef")
         if self.value_ref is not None and self.value_ref.kind != "ConfigMap":
             yield Fault(("valueRef", "kind"), "only ConfigMap is supported for ValueRef")
+        for _, command in body_commands(self.inline or ""):
+            if command and command not in BODY_COMMANDS:
+                known = ", ".join(f"%{name}%" for name in sorted(BODY_COMMANDS))
+                yield Fault(("inline",), f"%{command}% is not known; {known} are, and %% is a percent sign")
 
 
 class ResponseHeaders(Shape):
@@ -213,9 +160,23 @@ class ResponseOverride(CheckedShape):
         if (self.response is None) == (self.redirect is None):
             yield Fault((), "exactly one of response or redirect must be specified")
 
+    @property
+    def doable(self) -> bool:
+        """Whether the body is at hand: there are no ConfigMaps here."""
+        return self.response is None or self.response.body is None or self.response.body.type == "Inline"
 
-class RequestBuffer(Shape):
+
+class RequestBuffer(CheckedShape):
     limit: Quantity | None = None
+
+    def faults(self) -> Iterable[Fault]:
+        if self.bytes is not None and not 0 <= self.bytes < 2**32:
+            yield Fault(("limit",), "must be between 0 and 4294967295 bytes")
+
+    @property
+    def bytes(self) -> int | None:
+        """The limit in bytes, `None` when there is none."""
+        return None if self.limit is None else int(parse_quantity(self.limit))
 
 
 class SpanName(Shape):

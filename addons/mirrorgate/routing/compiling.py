@@ -14,6 +14,7 @@ from ..resources.backend_traffic_policy import BackendTrafficPolicy
 from ..resources.failure_breaker_policy import FailureBreakerPolicy
 from ..resources.inventory import Inventory
 from ..resources.shadow_policy import ShadowPolicy
+from ..resources.token_rate_limit_policy import TokenRateLimitPolicy
 from .attachment import Attachment
 from .conditions import Statuses
 from .gateways import GatewayState, class_statuses, gateway_status, read_gateways
@@ -28,7 +29,7 @@ from .references import References
 from .routes import RouteResult, compile_route
 from .rules import CompiledRule
 from .table import Listener, Match, RouteTable, Rule
-from .traffic import breaker_refs, deprecated, remark, shadow_refs, traffic_refs, with_policies
+from .traffic import breaker_refs, deprecated, remark, shadow_refs, token_refs, traffic_refs, with_policies
 
 __all__ = ["CompileOptions", "Compiled", "compile"]
 
@@ -70,6 +71,7 @@ class _Compiler:
         self._traffic: Policies[BackendTrafficPolicy] = Policies(merge_policies)
         self._shadow: Policies[ShadowPolicy] = Policies()
         self._breakers: Policies[FailureBreakerPolicy] = Policies()
+        self._tokens: Policies[TokenRateLimitPolicy] = Policies()
         self._gateways: dict[tuple[str, str], GatewayState] = {}
         self._rules: dict[str, dict[str, Rule]] = {}
         self._uses = PoolUse()
@@ -123,6 +125,12 @@ class _Compiler:
             lambda policy: named(policy, breaker_refs(policy), ()),
             frozenset({"HTTPRoute"}),
         )
+        self._tokens.attach(
+            inventory,
+            inventory.token_rate_limit_policies.values(),
+            lambda policy: named(policy, token_refs(policy), ()),
+            frozenset({"Gateway", "HTTPRoute"}),
+        )
 
     def _add_route(self, result: RouteResult, age: Age) -> None:
         """Put a route's matches into the listeners that took it, and note who uses what."""
@@ -156,13 +164,17 @@ class _Compiler:
         each further policy makes a cluster of its own, as Envoy Gateway does with a proxy for each Gateway.
         """
         traffic = self._traffic.for_rule(rule.route, rule.name, gateway, listener)
-        source = "" if traffic is None else traffic.source
+        tokens = self._tokens.for_rule(rule.route, rule.name, gateway, listener)
+        source = "+".join(applied.source for applied in (traffic, tokens) if applied is not None)
         known = self._rules.setdefault(rule.cluster, {})
         if source in known:
             return known[source]
         shadow = self._shadow.for_rule(rule.route, rule.name, gateway, listener)
         result = with_policies(
-            rule, None if traffic is None else traffic.policy, None if shadow is None else shadow.policy
+            rule,
+            None if traffic is None else traffic.policy,
+            None if shadow is None else shadow.policy,
+            None if tokens is None else tokens.policy,
         )
         breaker = self._breakers.for_rule(rule.route, rule.name, gateway, listener)
         if breaker is not None:
@@ -184,7 +196,9 @@ class _Compiler:
         self._statuses |= self._traffic.statuses(shared, remark, deprecated)
         self._statuses |= self._shadow.statuses(own, lambda policy: "")
         self._statuses |= self._breakers.statuses(own, lambda policy: "")
-        self._problems += [*self._traffic.problems(shared), *self._shadow.problems(own), *self._breakers.problems(own)]
+        self._statuses |= self._tokens.statuses(own, lambda policy: "")
+        self._problems += [*self._traffic.problems(shared), *self._shadow.problems(own)]
+        self._problems += [*self._breakers.problems(own), *self._tokens.problems(own)]
         self._warn()
 
     def _warn(self) -> None:

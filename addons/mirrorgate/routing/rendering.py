@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 
 from pydantic import BaseModel
 
+from .regexes import Regex
 from .retrying import RetryPolicy
 from .table import (
     Backend,
@@ -148,10 +150,20 @@ def _traffic(traffic: TrafficPolicy) -> Document:
 
 
 def _plain(value: object) -> object:
-    """Return what is declared as its user wrote it, and anything else as it is."""
+    """Return what is declared as its user wrote it, and what is compiled as JSON can have it, without what is empty."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
-    return value
+    if isinstance(value, Regex):
+        return value.pattern
+    if is_dataclass(value) and not isinstance(value, type):
+        return _set(**{field.name: _plain(getattr(value, field.name)) for field in fields(value)})
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    return value if isinstance(value, str | int | float) or value is None else str(value)
 
 
 def _retry(retry: RetryPolicy | None) -> Document | None:

@@ -19,6 +19,7 @@ from ..resources.traffic_balancing import LoadBalancer
 from ..resources.traffic_health import HealthCheck
 from .regexes import Regex
 from .retrying import RetryPolicy
+from .shaping import Shaping
 
 __all__ = [
     "Backend",
@@ -150,6 +151,8 @@ class TrafficPolicy:
     """What is declared of the load balancer beside its type; `None` where nothing is."""
     health: HealthCheck | None = None
     """How endpoints are found to be unhealthy; `None` where nothing is declared."""
+    shaping: Shaping | None = None
+    """What is done to requests and answers beside sending them on; `None` when that is nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,12 @@ from ..resources.backend_traffic_policy import HONOURED_BALANCERS, BackendTraffi
 from ..resources.failure_breaker_policy import FailureBreakerPolicy
 from ..resources.reference import LocalPolicyTargetReferenceWithSectionName
 from ..resources.shadow_policy import ShadowPolicy
+from ..resources.token_rate_limit_policy import TokenRateLimitPolicy
 from .retrying import policy_retry
+from .shaping import shaping_of, with_token_limits
 from .table import Keepalive, Rule, Timeouts, TrafficPolicy
 
-__all__ = ["breaker_refs", "deprecated", "remark", "shadow_refs", "traffic_refs", "with_policies"]
+__all__ = ["breaker_refs", "deprecated", "remark", "shadow_refs", "token_refs", "traffic_refs", "with_policies"]
 
 
 def traffic_refs(policy: BackendTrafficPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
@@ -35,6 +37,11 @@ def breaker_refs(policy: FailureBreakerPolicy) -> list[tuple[str, LocalPolicyTar
     return [(f"spec.targetRefs[{index}]", ref) for index, ref in enumerate(policy.spec.target_refs)]
 
 
+def token_refs(policy: TokenRateLimitPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
+    """Return the targets that a TokenRateLimitPolicy names with their field paths."""
+    return [(f"spec.targetRefs[{index}]", ref) for index, ref in enumerate(policy.spec.target_refs)]
+
+
 def deprecated(policy: BackendTrafficPolicy) -> str:
     """Return what a policy's status says about deprecated fields that it sets, empty for none."""
     found = []
@@ -51,12 +58,20 @@ def remark(policy: BackendTrafficPolicy) -> str:
     return f", except for fields that this version does not honour: {', '.join(paths)}" if paths else ""
 
 
-def with_policies(rule: Rule, traffic: BackendTrafficPolicy | None, shadow: ShadowPolicy | None) -> Rule:
+def with_policies(
+    rule: Rule,
+    traffic: BackendTrafficPolicy | None,
+    shadow: ShadowPolicy | None,
+    tokens: TokenRateLimitPolicy | None = None,
+) -> Rule:
     """Return the rule with the policies that apply to it."""
     if traffic is not None:
-        rule = replace(rule, traffic=_traffic(traffic), timeouts=_timeouts(rule.timeouts, traffic))
+        rule = replace(rule, traffic=_traffic(traffic, rule.cluster), timeouts=_timeouts(rule.timeouts, traffic))
         if rule.retry is None and traffic.spec.retry is not None:
             rule = replace(rule, retry=policy_retry(traffic.spec.retry))
+    if tokens is not None:
+        shaping = with_token_limits(rule.traffic.shaping, tokens.spec, "/".join(tokens.key), rule.cluster)
+        rule = replace(rule, traffic=replace(rule.traffic, shaping=shaping))
     if shadow is not None:
         source = "/".join(shadow.key)
         mirrors = tuple(replace(mirror, policy=shadow.spec, policy_source=source) for mirror in rule.mirrors)
@@ -64,8 +79,10 @@ def with_policies(rule: Rule, traffic: BackendTrafficPolicy | None, shadow: Shad
     return rule
 
 
-def _traffic(policy: BackendTrafficPolicy) -> TrafficPolicy:
-    traffic = TrafficPolicy(source="/".join(policy.key), health=policy.spec.health_check)
+def _traffic(policy: BackendTrafficPolicy, cluster: str) -> TrafficPolicy:
+    source = "/".join(policy.key)
+    shaping = shaping_of(policy.spec, source, cluster)
+    traffic = TrafficPolicy(source=source, health=policy.spec.health_check, shaping=shaping)
     balancer = policy.spec.load_balancer
     if balancer is not None and balancer.type in HONOURED_BALANCERS:
         further = balancer.consistent_hash or balancer.endpoint_override or balancer.slow_start

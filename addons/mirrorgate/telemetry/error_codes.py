@@ -51,7 +51,7 @@ def inference_error_code(refusal: str, status: int, flag: str) -> str:
     """Return the extension's code; empty for a success, and for a client that left, which is nobody's error."""
     if refusal:
         return _INFERENCE.get(refusal, "ModelServerError")
-    if status >= 400 or flag not in {"-", "DC"}:
+    if status >= 400 or flag not in {"-", "DC", "DI"}:
         return "ModelServerError"
     return ""
 
@@ -62,4 +62,4 @@ def error_type(refusal: str, status: int, flag: str) -> str:
         return "" if refusal in (Refusal.REDIRECT, Refusal.PREFLIGHT) else refusal
     if status >= 400:
         return str(status) if status < 600 else "_OTHER"
-    return "" if flag == "-" else flag
+    return "" if flag in {"-", "DI"} else flag

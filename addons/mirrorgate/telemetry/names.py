@@ -55,6 +55,7 @@ class Group(enum.StrEnum):
     GATEWAY = "The gateway itself"
     CONFIG = "Configuration"
     BREAKER = "Circuit breaker"
+    LIMITS = "Rate limits"
     BALANCER = "Endpoints and picks"
     SHADOW = "Shadow"
     CAPTURE = "Capture"
@@ -181,6 +182,13 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
                  "Requests that a failure breaker did not let pass, or would not have.", _SCRAPE),
         _histogram("mirrorgate_queue_seconds", "cluster", LATENCY,
                    "Time that requests spent waiting for a connection; those that never waited are not counted."),
+    ),
+    Group.LIMITS: (
+        _counter("mirrorgate_rate_limit_requests_total", "limit result",
+                 "Requests by limit; `result` is `under` or `over`, which in shadow mode is not refused.", _SCRAPE),
+        _counter("mirrorgate_rate_limit_tokens_total", "limit source",
+                 "Tokens charged to a limit; `source` is `reported` by the server or `estimated`.", _SCRAPE),
+        _gauge("mirrorgate_rate_limit_keys", "limit", "Buckets that a limit has, one for each distinct key."),
     ),
     Group.BALANCER: (
         _counter("mirrorgate_endpoint_picked_total", "cluster endpoint profile", "Picks of an endpoint."),

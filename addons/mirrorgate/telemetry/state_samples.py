@@ -8,10 +8,11 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from ..admission.cluster import Counters, Gauges
 from ..admission.flow_queue import FlowQueue
 from ..admission.retries import RetryCounters
+from ..admission.token_buckets import Meter
 from ..scheduling.endpoints import EndpointView
 from .samples import Sample
 
-__all__ = ["cluster_samples", "endpoint_inflight_samples", "flow_samples", "pool_samples"]
+__all__ = ["cluster_samples", "endpoint_inflight_samples", "flow_samples", "limit_samples", "pool_samples"]
 
 _FAIRNESS_IDS = 100
 """Clients choose them, so that their number as labels is bounded."""
@@ -102,3 +103,14 @@ def flow_samples[W: Hashable](pool: str, queue: FlowQueue[W]) -> Iterator[Sample
     for priority, size in queue.bytes():
         labels = {"priority": str(priority), "inference_pool": pool}
         yield Sample("inference_extension_flow_control_queue_bytes", size, labels)
+
+
+def limit_samples(limits: Iterable[tuple[str, Meter]]) -> Iterator[Sample]:
+    """Yield what rate limits have let pass, held up and charged."""
+    for name, meter in limits:
+        labels = {"limit": name}
+        yield Sample("mirrorgate_rate_limit_requests_total", meter.under, {**labels, "result": "under"})
+        yield Sample("mirrorgate_rate_limit_requests_total", meter.over, {**labels, "result": "over"})
+        yield Sample("mirrorgate_rate_limit_tokens_total", meter.charged, {**labels, "source": "reported"})
+        yield Sample("mirrorgate_rate_limit_tokens_total", meter.estimated, {**labels, "source": "estimated"})
+        yield Sample("mirrorgate_rate_limit_keys", len(meter), labels)

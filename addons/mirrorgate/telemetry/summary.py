@@ -23,7 +23,8 @@ class Quantiles(TypedDict):
 class Leg(TypedDict):
     requests: int
     errors: int
-    """Those without a status below 400 or with a response flag, client departures (`DC`) left out."""
+    """Those without a status below 400 or with a response flag, client departures (`DC`) left out and delays that the
+    configuration injects (`DI`) too."""
     input_tokens: int
     output_tokens: int
     ttft: Quantiles
@@ -52,6 +53,10 @@ class Summary(TypedDict):
     """By cluster, then by outcome."""
 
 
+_FINE = frozenset(("-", "DI"))
+_LEFT = frozenset(("DC", "DI,DC"))
+
+
 def summarise(metrics: Metrics) -> Summary:
     """Return what the counters say since the start of the process."""
     codes: dict[str, int] = defaultdict(int)
@@ -60,7 +65,7 @@ def summarise(metrics: Metrics) -> Summary:
     for (leg, _, _, _, code, flag), count in metrics.tally("mirrorgate_requests_total").cells.items():
         total = totals.setdefault(leg, [0, 0])
         total[0] += int(count)
-        if flag != "DC" and (flag != "-" or code == "0" or code >= "400"):
+        if flag not in _LEFT and (flag not in _FINE or code == "0" or code >= "400"):
             total[1] += int(count)
         if leg == "primary":
             codes[code] += int(count)

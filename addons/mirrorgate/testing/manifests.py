@@ -22,6 +22,7 @@ __all__ = [
     "reference",
     "rule_cluster",
     "shadow_policy",
+    "token_rate_limit_policy",
     "traffic_policy",
 ]
 
@@ -136,6 +137,12 @@ def shadow_policy(route: str, **spec: Any) -> Object:
 def failure_breaker_policy(route: str, **spec: Any) -> Object:
     """Return a FailureBreakerPolicy of a route."""
     return _object("mirrorgate.dev/v1alpha1", "FailureBreakerPolicy", route, targetRefs=[_route(route)], **spec)
+
+
+def token_rate_limit_policy(route: str, *limits: Object, **spec: Any) -> Object:
+    """Return a TokenRateLimitPolicy of a route."""
+    more = {"targetRefs": [_route(route)], "limits": list(limits), **spec}
+    return _object("mirrorgate.dev/v1alpha1", "TokenRateLimitPolicy", route, **more)
 
 
 def rule_cluster(route: str) -> str:

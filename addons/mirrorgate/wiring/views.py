@@ -23,7 +23,13 @@ from ..routing.table import Destination, Rule
 from ..scheduling.endpoints import EndpointHealth, EndpointView, endpoint_views
 from ..shadow.channel import ShadowChannel
 from ..telemetry.samples import Sample
-from ..telemetry.state_samples import cluster_samples, endpoint_inflight_samples, flow_samples, pool_samples
+from ..telemetry.state_samples import (
+    cluster_samples,
+    endpoint_inflight_samples,
+    flow_samples,
+    limit_samples,
+    pool_samples,
+)
 
 __all__ = ["Exchanges", "Views"]
 
@@ -94,6 +100,7 @@ class Views:
         for name, pool in self._plane.pools.items():
             cluster = pool.cluster
             yield from cluster_samples(name, cluster.gauges, cluster.counters, cluster.retries.counters)
+        yield from limit_samples(self._plane.meters)
         seen: set[str] = set()
         for rule in rules_of(self._director.snapshot):
             for destination in destinations_of(rule):

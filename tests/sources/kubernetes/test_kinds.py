@@ -27,6 +27,7 @@ def test_plurals_are_the_apis() -> None:
         "envoyproxies.gateway.envoyproxy.io",
         "shadowpolicies.mirrorgate.dev",
         "failurebreakerpolicies.mirrorgate.dev",
+        "tokenratelimitpolicies.mirrorgate.dev",
     }
 
 

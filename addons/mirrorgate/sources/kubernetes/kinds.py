@@ -18,6 +18,7 @@ STATUS_KINDS = frozenset(
         "BackendTrafficPolicy",
         "ShadowPolicy",
         "FailureBreakerPolicy",
+        "TokenRateLimitPolicy",
     )
 )
 """Kinds whose status is written. The models of a pool are left out: their status belongs to its endpoint picker."""

@@ -32,6 +32,7 @@ _EMPTY: dict[str, dict[str, object]] = {
     "BackendTrafficPolicy": {"ancestors": []},
     "ShadowPolicy": {"ancestors": []},
     "FailureBreakerPolicy": {"ancestors": []},
+    "TokenRateLimitPolicy": {"ancestors": []},
 }
 """What is wanted of an object that is no longer any of ours."""
 
