@@ -168,4 +168,4 @@ async def test_a_staggered_row(rig: Rig, number: int) -> None:
         for counter in ("rq_pending_overflow", "rq_active_overflow", "cx_overflow")
     ]
     assert tuple(counted) == row.overflows
-    assert await admin.used(cluster) | {"connections": 0} == {"connections": 0, "pending": 0, "parallel": 0}
+    assert not any((await admin.used(cluster) | {"connections": 0}).values())

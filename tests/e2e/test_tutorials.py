@@ -140,7 +140,7 @@ async def test_circuit_breaker(tmp_path: Path) -> None:
             assert (await second.request("POST", CHAT, [("host", "example.com")], REQUEST)).status == 200
         assert await admin.metric("envoy_cluster_upstream_rq_active_overflow", envoy_cluster_name=cluster) == 1
         assert await admin.metric("envoy_cluster_upstream_rq_pending_overflow", envoy_cluster_name=cluster) == 0
-        assert await admin.used(cluster) | {"connections": 0} == {"connections": 0, "pending": 0, "parallel": 0}
+        assert not any((await admin.used(cluster) | {"connections": 0}).values())
         assert sum(len(server.requests) for server in running.primary) == 2
 
 
