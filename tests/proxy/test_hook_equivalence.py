@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from mitmproxy import http
 
 from mirrorgate.proxy.dataplane import Settings
-from mirrorgate.testing.backends import Conversation, answering, response_bytes
+from mirrorgate.testing.backends import Conversation, Received, answering, response_bytes
 from mirrorgate.testing.clients import request_bytes
-from mirrorgate.testing.equivalence import HOOKS, Case, World, run_twice
+from mirrorgate.testing.equivalence import HOOKS, Case, World, run_looked_at_or_not, run_twice
 from mirrorgate.testing.in_loop import until
 
 type Act = Callable[[World], Awaitable[None]]
@@ -356,3 +357,21 @@ def test_every_difference_is_of_a_case() -> None:
     """The table names cases, and every case that differs stands in it."""
     different = {name for name, case in CASES.items() if case.hooks or case.got or case.unlike}
     assert set(DIFFERENCES) == different
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.addon is object])
+async def test_it_makes_no_difference_whether_somebody_looks(name: str, manifests: Any) -> None:
+    """With a flow or with its sketch, the backend and the client get the same."""
+    route = manifests.route(f"[{{backendRefs: [{manifests.to_server('server')}]}}]")
+    seen, unseen = await run_looked_at_or_not(
+        CASES[name], lambda port: manifests.snapshot(route, manifests.server("server", port))
+    )
+    assert unseen.got == seen.got
+    assert [_lasting(asked) for asked in unseen.backend.requests] == [
+        _lasting(asked) for asked in seen.backend.requests
+    ]
+
+
+def _lasting(asked: Received) -> Received:
+    """Return a request without what differs from run to run."""
+    return replace(asked, headers=tuple((n, v) for n, v in asked.headers if n.lower() not in ("x-request-id", "host")))

@@ -17,6 +17,7 @@ from .hooking import through
 from .mitm import killed
 from .overriding import Overridden, overridden, override_of, waits_for_the_end
 from .rendering import answer_head, last_chunk, websocket_upgrade
+from .sketch import begin_response
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -73,10 +74,7 @@ class Answer:
             if override is not None:
                 self._override(override, head)
                 return
-        response = http.Response(
-            head.version, head.status, head.reason, http.Headers(head.fields), None, None, now, None
-        )  # fmt: skip
-        carrier.flow.response = response
+        response = begin_response(carrier.flow, head, now)
         facts.streamed = response.headers.get("content-type", "").lower().startswith(_EVENT_STREAMS)
         limit = carrier.plane.settings.stream_over
         large = limit is not None and (limit == 0 or (head.content_length or 0) > limit)

@@ -196,7 +196,7 @@ class Capture:
 
 def _state(carrier: Carrier, tape: Tape) -> dict[str, Any]:
     """Return the flow as mitmproxy saves it, with the bodies that streamed; the live flow stays as it is."""
-    flow, facts = carrier.flow, carrier.facts
+    flow, facts = carrier.seen(), carrier.facts
     state: dict[str, Any] = flow.get_state()
     request, response = state["request"], state["response"]
     if tape.uploaded and request["content"] is None:

@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from mitmproxy import flow as mitm_flow
+from mitmproxy import http
 
 from ..calls import Call, end_call
 from ..errors import OVERFLOWS, REPLIES, Refusal
@@ -29,6 +30,7 @@ from .hooking import FlowHooks
 from .mitm import killed
 from .requesting import request_phase
 from .retrying import Retrying
+from .sketch import AnyFlow, Sketch, draw
 from .uploading import Upload
 
 if TYPE_CHECKING:
@@ -56,7 +58,8 @@ class Carrier:
         self.connection = connection
         self.client = connection.client
         self.inbound = inbound
-        self.flow = plane.new_flow(connection, inbound)
+        self.flow: AnyFlow = plane.new_flow(connection, inbound)
+        """A sketch until an addon, or the capture, looks; a step that calls hooks reads it anew behind them."""
         head = inbound.head
         self.facts = Exchange(
             id=self.flow.id,
@@ -106,6 +109,13 @@ class Carrier:
 
     def start(self) -> None:
         self.run(request_phase(self))
+
+    def seen(self) -> http.HTTPFlow:
+        """Return the flow for somebody who looks; from here on there is one."""
+        if type(self.flow) is Sketch:
+            self.flow = draw(self.flow, self.client)
+        assert isinstance(self.flow, http.HTTPFlow)
+        return self.flow
 
     # Admission (`upstream.Waiter`)
 

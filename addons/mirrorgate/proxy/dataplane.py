@@ -7,12 +7,12 @@ import logging
 import random
 import sys
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from mitmproxy import connection, http
 from mitmproxy.proxy import mode_specs
 
 from ..admission.cluster import Gauges
@@ -33,6 +33,7 @@ from .connection_settings import ConnectionSettings, settings_of
 from .flow_control import FlowControl
 from .mirroring import MirrorHandle, Mirroring
 from .mitm import GatewayMode, Hooks
+from .sketch import AnyFlow, Sketch
 from .tls_contexts import TlsContexts
 from .tls_transport import TlsTransport
 from .upstream import ClusterPool
@@ -219,18 +220,13 @@ class Dataplane:
         inbound.carrier = carrier
         carrier.start()
 
-    def new_flow(self, client: ClientConnection, inbound: Inbound) -> http.HTTPFlow:
-        """Make the flow that addons see. Host and port are the authority's until an addon changes them."""
+    def new_flow(self, client: ClientConnection, inbound: Inbound) -> AnyFlow:
+        """Sketch the flow that addons see. Host and port are the authority's until an addon changes them."""
         if inbound.flow is not None:
             return inbound.flow
         head = inbound.head
-        flow = http.HTTPFlow(client.client, connection.Server(address=None), live=True)
         host, port = _host_and_port(head.authority, client.port.logical)
-        flow.request = http.Request(
-            host, port, head.method, client.scheme, b"", head.path, head.version, http.Headers(head.fields), None, None,
-            inbound.started, None,
-        )  # fmt: skip
-        return flow
+        return Sketch(str(uuid.uuid4()), head, client.scheme, host, port, inbound.started)
 
     def pool(self, plan: Plan) -> ClusterPool:
         """Return the pool of a plan's cluster."""

@@ -12,8 +12,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from mitmproxy import http
+
 from ..errors import Refusal
 from .mitm import killed, wait_for_resume
+from .sketch import Sketch
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -52,7 +55,10 @@ class FlowHooks:
             if self._told and name == "error":
                 return None
             self._told = True
-        hooks, flow = self._carrier.plane.hooks, self._carrier.flow
+        hooks, sketch = self._carrier.plane.hooks, self._carrier.flow
+        if type(sketch) is Sketch and not hooks.wants(name, sketch):
+            return None
+        flow = self._carrier.seen()
         pending = hooks.fire(name, flow)
         update = pending is not None
         if pending is None:
@@ -115,13 +121,14 @@ class FlowHooks:
 
     async def _wait(self, pending: Awaitable[None] | None, *, update: bool) -> None:
         carrier = self._carrier
+        flow = carrier.seen()
         try:
             if pending is not None:
                 await pending
-            if update and (pending := carrier.plane.hooks.fire("update", [carrier.flow])) is not None:
+            if update and (pending := carrier.plane.hooks.fire("update", [flow])) is not None:
                 await pending
-            if carrier.flow.intercepted:
-                await self._until_resumed()
+            if flow.intercepted:
+                await self._until_resumed(flow)
         finally:
             self._running = False
             carrier.clocks.touch()
@@ -131,13 +138,13 @@ class FlowHooks:
                     turn.set_result(None)
                     break
 
-    async def _until_resumed(self) -> None:
+    async def _until_resumed(self, flow: http.HTTPFlow) -> None:
         carrier = self._carrier
         held = self._held = asyncio.get_running_loop().create_future()
         if carrier.gone or carrier.plane.draining:
             held.set_result(None)
         try:
-            await wait_for_resume(carrier.flow, held)
+            await wait_for_resume(flow, held)
         finally:
             self._held = None
 

@@ -218,7 +218,7 @@ class Mirroring:
         return ExchangeStarted(
             id=facts.id,
             started=facts.started,
-            method=carrier.flow.request.method,
+            method=carrier.flow.request.data.method.decode("ascii", "surrogateescape"),
             path=plan.path.decode("latin-1"),
             host=facts.authority,
             route=facts.route,

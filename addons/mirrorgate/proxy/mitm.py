@@ -21,6 +21,9 @@ from mitmproxy import addonmanager, certs, connection, exceptions, flow, http, t
 from mitmproxy.addons import clientplayback
 from mitmproxy.proxy import context, layer, mode_servers, mode_specs
 
+from .idle_addons import Wish, always, wish_of
+from .sketch import AnyFlow, Sketch
+
 __all__ = [
     "TESTED",
     "GatewayInstance",
@@ -133,6 +136,8 @@ class Hooks:
     def __init__(self, manager: addonmanager.AddonManager) -> None:
         self._manager = manager
         self._handlers: dict[str, list[Callable[..., Any]]] = {}
+        self._wishes: dict[str, tuple[Wish, ...]] = {}
+        manager.master.options.changed.connect(self._options_changed)
         watchers: list[Hooks] | None = getattr(manager, self._MARK, None)
         if watchers is None:
             watchers = []
@@ -144,8 +149,10 @@ class Hooks:
     def forget(self) -> None:
         """Look every handler up again."""
         self._handlers.clear()
+        self._wishes.clear()
 
     def close(self) -> None:
+        self._manager.master.options.changed.disconnect(self._options_changed)
         getattr(self._manager, self._MARK).remove(self)
 
     def listens(self, name: str) -> bool:
@@ -155,6 +162,13 @@ class Hooks:
     def tls_data(self, client: connection.Client) -> tls.TlsData:
         """Make what mitmproxy's TLS hooks are told. There is no pyOpenSSL connection to go with it."""
         return tls.TlsData(client, context.Context(client, self._manager.master.options))
+
+    def wants(self, name: str, sketch: Sketch) -> bool:
+        """Tell whether any addon would do something with the flow at this event of it, or at the `update` behind it."""
+        wishes = self._wishes.get(name)
+        if wishes is None:
+            wishes = self._wishes[name] = self._wishes_of(name)
+        return any(wish(sketch) for wish in wishes) if wishes else False
 
     def fire(self, name: str, argument: object) -> Awaitable[None] | None:
         """Call the event's handlers in mitmproxy's order. What is returned must be awaited; `None`: all are done."""
@@ -196,15 +210,23 @@ class Hooks:
             return
 
     def _of(self, name: str) -> list[Callable[..., Any]]:
-        handlers = self._handlers[name] = list(self._find(name))
+        handlers = self._handlers[name] = [handler for _, handler in self._find(name)]
         return handlers
 
-    def _find(self, name: str) -> Iterator[Callable[..., Any]]:
+    def _wishes_of(self, name: str) -> tuple[Wish, ...]:
+        addons = [addon for event in (name, "update") for addon, _ in self._find(event)]
+        wishes = tuple(w for addon in addons if (w := wish_of(addon, self._manager.master.options)) is not None)
+        return (always,) if always in wishes else wishes
+
+    def _find(self, name: str) -> Iterator[tuple[object, Callable[..., Any]]]:
         for addon in addonmanager.traverse(self._manager.chain):
             handler = getattr(addon, name, None)
             # A module of the same name (`from mitmproxy import log`) is no handler.
             if handler is not None and callable(handler):
-                yield handler
+                yield addon, handler
+
+    def _options_changed(self, updated: set[str]) -> None:
+        self._wishes.clear()
 
 
 def _forgetting(method: Callable[..., Any], watchers: list[Hooks]) -> Callable[..., Any]:
@@ -278,7 +300,7 @@ def note_session(client: connection.Client, session: ssl.SSLObject) -> None:
         client.certificate_list = [certs.Cert(x509.load_der_x509_certificate(certificate))]
 
 
-def killed(held: http.HTTPFlow) -> bool:
+def killed(held: AnyFlow) -> bool:
     """Tell whether an addon or a person has killed the flow."""
     error = held.error
     return error is not None and error.msg == flow.Error.KILLED_MESSAGE

@@ -12,6 +12,7 @@ from ..inference.errors import openai_error
 from ..plans import Plan, Refused
 from ..routing.filters import apply
 from .heads import RequestHead, ResponseHead, without_hop_by_hop, without_unfit_trailers
+from .sketch import ResponseSketch
 
 __all__ = [
     "Fields",
@@ -106,7 +107,7 @@ def forwarded_head(
 
 
 def answer_head(
-    response: http.Response,
+    response: http.Response | ResponseSketch,
     head: ResponseHead,
     plan: Plan,
     content: bytes | None,

@@ -166,9 +166,9 @@ def _with_cors(carrier: Carrier, fields: list[tuple[bytes, bytes]]) -> list[tupl
 
 async def _send_after_hooks(carrier: Carrier) -> None:
     """Let addons see the answer, which may change or kill it, and send what it is then."""
-    flow = carrier.flow
     for name in ("responseheaders", "response"):
         await carrier.hooks.fire_and_wait(name)
+        flow = carrier.flow
         if not killed(flow) and not carrier.gone:
             continue
         carrier.facts.refuse(Refusal.KILLED if killed(flow) else Refusal.CLIENT_LEFT)

@@ -26,16 +26,16 @@ _IDLE = Effective().stream_idle
 
 async def request_phase(carrier: Carrier) -> None:
     """Carry an exchange from its head to the cluster's door."""
-    flow = carrier.flow
     directed = _direct(carrier)
     _note_route(carrier, directed)
     _note_client(carrier)
     before = _signature(carrier)
     streams = bool(carrier.inbound.head.content_length) and _wants_streaming(carrier, directed)
     if streams:
-        flow.request.stream = True  # addons find it so in mitmproxy, and may change it
+        carrier.flow.request.stream = True  # addons find it so in mitmproxy, and may change it
     if not await carrier.hooks.going_on("requestheaders"):
         return
+    flow = carrier.flow
     body_pending = not carrier.inbound.ended
     if flow.response is None and directed.refused is not None and body_pending and _signature(carrier) == before:
         # The body is not waited for: nothing can make use of it.
@@ -64,6 +64,7 @@ async def request_phase(carrier: Carrier) -> None:
     _take_body(carrier)
     if not await carrier.hooks.going_on("request"):
         return
+    flow = carrier.flow
     if flow.response is not None:
         await replying.answer_by_addon(carrier)
         return

@@ -110,6 +110,6 @@ class Upload:
         if carrier.retrying is not None and carrier.upstream is not None:
             carrier.retrying.sent()
         if self.chunked and carrier.upstream is not None:
-            carrier.upstream.write(last_chunk(flow.request.trailers))
+            carrier.upstream.write(last_chunk(carrier.flow.request.trailers))
         if carrier.mirror is not None:
             carrier.mirror.end()

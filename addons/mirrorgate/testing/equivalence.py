@@ -20,7 +20,7 @@ from .backends import Backend, Script, answering, response_bytes
 from .clients import Client, WireError, request_bytes
 from .in_loop import GatewayInLoop, until
 
-__all__ = ["HOOKS", "Case", "Recorder", "Seen", "World", "run_twice"]
+__all__ = ["HOOKS", "Case", "Recorder", "Seen", "World", "run_looked_at_or_not", "run_twice"]
 
 _OURS = frozenset(
     "x-forwarded-for x-forwarded-proto x-request-id date server connection host content-length "
@@ -212,6 +212,22 @@ class Case:
     """The statuses that the client gets from ours, where they differ."""
     unlike: frozenset[str] = frozenset()
     """Facts that are not compared, since ours differ on purpose."""
+
+
+async def run_looked_at_or_not(case: Case, snapshot_of: Callable[[int], Snapshot]) -> tuple[World, World]:
+    """Run a case in our world with a recorder, so that every exchange has a flow, and with nobody who looks."""
+    worlds: list[World] = []
+    for addons in ((Recorder(),), ()):
+        async with Backend(case.script or answering(response_bytes(200, b"hello", ("x-upstream", "1")))) as backend:
+            snapshot = snapshot_of(_NOBODY if case.refused else backend.port)
+            async with _ours(snapshot, addons, case.settings) as listening:
+                world = World(listening, backend, Recorder(), None)
+                async with asyncio.timeout(20):
+                    await case.act(world)
+                for client in world.clients:
+                    client.writer.transport.abort()
+        worlds.append(world)
+    return worlds[0], worlds[1]
 
 
 async def run_twice(case: Case, snapshot_of: Callable[[int], Snapshot]) -> tuple[World, World]:

@@ -1,0 +1,156 @@
+"""Stands for mitmproxy's flow while nobody looks: what the gateway itself needs of it, in plain slots.
+
+mitmproxy checks the type of every field of a request, a response and their header fields, which costs more than
+everything the gateway decides about a small request (measured, docs/performance.md). So an exchange begins with a
+sketch, and `FlowHooks` has the flow drawn from it before the first handler that would look. The names are mitmproxy's,
+so that the code that carries an exchange reads either alike; what a sketch does not have, only a flow needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from mitmproxy import connection, flow, http
+
+from .heads import Fields, RequestHead, ResponseHead
+
+__all__ = ["AnyFlow", "ResponseSketch", "Sketch", "begin_response", "draw"]
+
+type AnyFlow = http.HTTPFlow | Sketch
+
+type Stream = bool | Callable[[bytes], Iterable[bytes] | bytes]
+
+
+class _Headers:
+    """The header fields of a message."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields = fields
+
+    def get(self, name: str, default: str) -> str:
+        """Return the first value of a field; mitmproxy joins repeated ones, which the fields read here are not."""
+        wanted = name.encode()
+        for key, value in self.fields:
+            if key.lower() == wanted:
+                return value.decode("utf-8", "surrogateescape")
+        return default
+
+    def pop(self, name: str, default: None = None) -> None:
+        """Remove a field."""
+        wanted = name.encode()
+        self.fields = tuple(field for field in self.fields if field[0].lower() != wanted)
+        return default
+
+
+class _Message:
+    """What requests and responses share. `data` is what mitmproxy calls the raw values behind a message."""
+
+    __slots__ = ("content", "headers", "stream", "timestamp_end", "timestamp_start", "trailers")
+
+    def __init__(self, fields: Fields, started: float) -> None:
+        self.headers = _Headers(fields)
+        self.content: bytes | None = None
+        self.trailers: http.Headers | None = None
+        self.stream: Stream = False
+        self.timestamp_start = started
+        self.timestamp_end: float | None = None
+
+    @property
+    def raw_content(self) -> bytes | None:
+        return self.content
+
+
+class _Request(_Message):
+    __slots__ = ("host", "method", "path", "port", "scheme", "version")
+
+    def __init__(self, head: RequestHead, scheme: bytes, host: str, port: int, started: float) -> None:
+        super().__init__(head.fields, started)
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.method = head.method
+        self.path = head.path
+        self.version = head.version
+
+    @property
+    def data(self) -> _Request:
+        return self
+
+
+class ResponseSketch(_Message):
+    """A response that nobody has seen yet."""
+
+    __slots__ = ("reason", "status_code", "version")
+
+    def __init__(self, head: ResponseHead, started: float) -> None:
+        super().__init__(head.fields, started)
+        self.status_code = head.status
+        self.reason = head.reason
+        self.version = head.version
+
+    @property
+    def data(self) -> ResponseSketch:
+        return self
+
+
+class Sketch:
+    """A flow that nobody has seen yet."""
+
+    __slots__ = ("comment", "error", "id", "live", "marked", "metadata", "request", "response", "server_conn")
+
+    intercepted: ClassVar[bool] = False
+    is_replay: ClassVar[None] = None
+
+    def __init__(self, id: str, head: RequestHead, scheme: bytes, host: str, port: int, started: float) -> None:
+        self.id = id
+        self.request = _Request(head, scheme, host, port, started)
+        self.response: ResponseSketch | http.Response | None = None
+        self.error: flow.Error | None = None
+        self.metadata: dict[str, Any] = {}
+        self.server_conn: connection.Server | None = None
+        self.live = True
+        self.marked = ""
+        self.comment = ""
+
+
+def begin_response(flow: AnyFlow, head: ResponseHead, now: float) -> ResponseSketch | http.Response:
+    """Give a flow, or its sketch, the response whose head has come."""
+    response: ResponseSketch | http.Response
+    if type(flow) is Sketch:
+        response = flow.response = ResponseSketch(head, now)
+        return response
+    assert isinstance(flow, http.HTTPFlow)
+    response = flow.response = http.Response(
+        head.version, head.status, head.reason, http.Headers(head.fields), None, None, now, None
+    )  # fmt: skip
+    return response
+
+
+def draw(sketch: Sketch, client: connection.Client) -> http.HTTPFlow:
+    """Make the flow that a sketch stands for, as far as the exchange has come."""
+    drawn = http.HTTPFlow(client, sketch.server_conn or connection.Server(address=None), live=sketch.live)
+    drawn.id = sketch.id
+    drawn.error = sketch.error
+    drawn.metadata = sketch.metadata
+    drawn.marked = sketch.marked
+    drawn.comment = sketch.comment
+    ours = sketch.request
+    drawn.timestamp_created = ours.timestamp_start
+    drawn.request = http.Request(
+        ours.host, ours.port, ours.method, ours.scheme, b"", ours.path, ours.version, http.Headers(ours.headers.fields),
+        ours.content, ours.trailers, ours.timestamp_start, ours.timestamp_end,
+    )  # fmt: skip
+    drawn.request.stream = ours.stream
+    theirs = sketch.response
+    if isinstance(theirs, ResponseSketch):
+        drawn.response = http.Response(
+            theirs.version, theirs.status_code, theirs.reason, http.Headers(theirs.headers.fields), theirs.content,
+            theirs.trailers, theirs.timestamp_start, theirs.timestamp_end,
+        )  # fmt: skip
+        drawn.response.stream = theirs.stream
+    else:
+        drawn.response = theirs
+    return drawn
