@@ -218,11 +218,11 @@ async def test_a_person_intercepts(run: Any, hook: str, how: str) -> None:
 async def test_time_that_a_person_takes_is_not_the_upstreams(run: Any) -> None:
     """Timeouts do not run out while a flow is held; an answer that comes meanwhile waits, too."""
     person = Intercepts("responseheaders")
-    running = await run(OK, person, policy="timeout: {http: {requestTimeout: 20ms, streamIdleTimeout: 20ms}}")
+    running = await run(OK, person, policy="timeout: {http: {requestTimeout: 500ms, streamIdleTimeout: 500ms}}")
     client = await running.client()
     await client.send(request_bytes("GET", "/"))
     await until(lambda: person.flow is not None)
-    await asyncio.sleep(0.1)  # five times the timeouts: this is what is tested
+    await asyncio.sleep(0.8)  # longer than the timeouts: this is what is tested
     assert running.gateway.done == []
     assert person.flow is not None
     person.flow.resume()
