@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mirrorgate.admission.limits import UNLIMITED, Limits
-from mirrorgate.effective import limits_of, timeouts_of
+from mirrorgate.effective import KnownTerms, limits_of, timeouts_of
 from mirrorgate.plans import Effective
 from mirrorgate.routing.retrying import RetryPolicy
-from mirrorgate.routing.table import Rule, Timeouts, TrafficPolicy
+from mirrorgate.routing.table import Backend, Rule, Timeouts, TrafficPolicy
 
 
 def rule(timeouts: Timeouts, retry: RetryPolicy | None = None) -> Rule:
@@ -86,3 +86,19 @@ def test_limits_of_a_policy() -> None:
     )
     assert limits_of(traffic) == Limits(1, 2, 3, 6, 4, 0.5, 5)
     assert limits_of(TrafficPolicy()).per_endpoint_connections == UNLIMITED
+
+
+def test_terms_are_worked_out_once() -> None:
+    """For a backend of a rule; another backend, rule or configuration has its own."""
+    first, second = Backend(1, "a", None), Backend(1, "b", None)
+    one = Rule(("default", "route"), 0, None, "c", traffic=TrafficPolicy(max_connections=7))
+    known = KnownTerms()
+    terms = known.of(one, first)
+    assert known.of(one, first) is terms
+    assert (terms.limits, terms.timeouts) == (limits_of(one.traffic), timeouts_of(one, pool=False))
+    assert known.of(one, second) is not terms
+    assert known.of(rule(Timeouts(request=9.0)), first).timeouts.request == 9.0
+    known.forget()
+    again = known.of(one, first)
+    assert again == terms
+    assert again is not terms

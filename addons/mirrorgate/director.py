@@ -6,17 +6,17 @@ What it is told comes as arguments: the snapshot, the loads, the clock, the draw
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from .addressing import addressed
 from .admission.limits import Limits
 from .balancing import steered
-from .effective import ENVOY_REQUEST_TIMEOUT, limits_of, timeouts_of
+from .effective import ENVOY_REQUEST_TIMEOUT, KnownTerms
 from .errors import Refusal
 from .exchange import Permit
 from .health import Health, watched
+from .identifiers import new_id
 from .inference.apis import api_of
 from .inference.pool_headers import PoolHeaders, pool_headers
 from .inference.requests import BadRequest, InferenceRequest, NotInference, parse_request
@@ -27,6 +27,7 @@ from .picking import Picking, dropped, pick_request, refusal_of
 from .plans import Directed, Effective, Held, MirrorPlan, Plan, Refused, RequestFacts
 from .replanning import at_next_choice, moved
 from .resources.endpoints import Address
+from .route_memory import RouteMemory
 from .routing.paths import normalize
 from .routing.splitting import choose_backend, mirrors_of, resolve_model, sampling_draw
 from .routing.table import (
@@ -73,10 +74,13 @@ class Director:
         self._clock = clock
         self._rng = rng
         self._calm = calm
+        self._memory = RouteMemory(snapshot.table)
+        self._terms = KnownTerms()
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Take another configuration; requests that are under way keep theirs."""
         self.snapshot = snapshot
+        self._terms.forget()
         rules = rules_of(snapshot)
         self.picking.retain(distinct_destinations(rules))
         self.last_picks.retain({rule.cluster for rule in rules})
@@ -86,6 +90,17 @@ class Director:
 
     def route(self, facts: RequestFacts) -> Directed:
         """Find the listener and the rule that a request belongs to."""
+        memory = self._memory
+        if memory.table is not self.snapshot.table:
+            memory = self._memory = RouteMemory(self.snapshot.table)
+        key = memory.key(facts)
+        known = memory.recall(key)
+        if known is not None:
+            return known
+        facts = memory.visible(facts)
+        return memory.keep(key, facts, self._match(facts))
+
+    def _match(self, facts: RequestFacts) -> Directed:
         router = self.snapshot.router
         host = facts.host.decode("latin-1")
         target = normalize(facts.path.decode("latin-1")) if facts.path != b"*" else "*"
@@ -110,6 +125,10 @@ class Director:
             needs_body=needs_body(rule),
             cors=None if preflight is not None else cors_changes(rule, facts),
         )
+
+    def new_id(self) -> str:
+        """Name an exchange."""
+        return new_id(self._rng)
 
     def direct(self, host: str, port: int) -> Directed:
         """Go where an addon wants to go, in a cluster of that address alone."""
@@ -161,13 +180,14 @@ class Director:
             return dropped("rejected-saturated", model, held)
         if body is not None and model is not None and choice.target is not None and choice.target != model:
             body = with_model(body, choice.target)
-        wanted = pick_request(request, choice)
+        wanted = pick_request(request, choice, prompt=directed.needs_body or bool(rule.mirrors))
         wanted, cookie = steered(wanted, rule.traffic.balancer, destination, facts, self._rng)
         health = self.health.of(rule.cluster)
         picked, state, seconds = self.picking.pick(destination, rule.traffic, wanted, health)
         if isinstance(picked, NoEndpoint):
             return refusal_of(picked, destination, model, health)
         mirrors, sampled_out, control = self._mirrors(rule, backend, facts, request, wanted, picked)
+        terms = self._terms.of(rule, backend)
         return Plan(
             address=picked.view.address,
             cluster=rule.cluster,
@@ -175,9 +195,9 @@ class Director:
             path=path.encode(),
             host=sent.host,
             body=body,
-            request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
-            limits=limits_of(rule.traffic),
-            timeouts=timeouts_of(rule, pool=pool),
+            request_id=new_id(self._rng),
+            limits=terms.limits,
+            timeouts=terms.timeouts,
             request_changes=sent.request_changes,
             response_changes=(*sent.response_changes, cookie) if cookie else sent.response_changes,
             directed=directed,
@@ -187,7 +207,6 @@ class Director:
             inference=request,
             model=model,
             target_model=choice.target,
-            conversation=None if request is None else request.conversation,
             priority=choice.priority,
             wanted=wanted,
             pick=picked,
@@ -246,7 +265,7 @@ class Director:
             path=facts.path,
             host=None,
             body=body,
-            request_id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+            request_id=new_id(self._rng),
             limits=Limits(),
             # As for a rule: a limit in total would cut the streams of a model.
             timeouts=Effective(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .admission.limits import UNLIMITED, Limits
 from .plans import Effective
-from .routing.table import Rule, Timeouts, TrafficPolicy
+from .routing.table import Backend, DestinationKind, Rule, Timeouts, TrafficPolicy
 
-__all__ = ["ENVOY_REQUEST_TIMEOUT", "limits_of", "timeouts_of"]
+__all__ = ["ENVOY_REQUEST_TIMEOUT", "KnownTerms", "Terms", "limits_of", "timeouts_of"]
 
 ENVOY_REQUEST_TIMEOUT = 15.0
 """Envoy's route timeout where none is declared. Rules that lead to an InferencePool have none: it would cut streams."""
@@ -63,3 +65,37 @@ def _idle_beside(request: float | None) -> float:
     if request is None:
         return 300.0
     return max(request, 3600.0) if request else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is the same for every request that a rule sends to one of its backends."""
+
+    rule: Rule
+    backend: Backend
+    limits: Limits
+    timeouts: Effective
+
+
+class KnownTerms:
+    """The terms that have been worked out, for requests to come."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Terms] = {}
+
+    def of(self, rule: Rule, backend: Backend) -> Terms:
+        """Return the terms of a backend of a rule."""
+        known = self._known.get(id(backend))
+        if known is None or known.backend is not backend or known.rule is not rule:
+            pool = backend.destination is not None and backend.destination.kind is DestinationKind.INFERENCE_POOL
+            known = self._known[id(backend)] = Terms(
+                rule,
+                backend,
+                limits_of(rule.traffic),
+                timeouts_of(rule, pool=pool),
+            )
+        return known
+
+    def forget(self) -> None:
+        """Begin anew: another configuration has taken effect."""
+        self._known.clear()

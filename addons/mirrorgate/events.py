@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+import msgspec
+
 from .records import Compared, LegFinished, ShadowDropped
 
 __all__ = [
@@ -28,8 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeDone:
+class ExchangeDone(msgspec.Struct, frozen=True, gc=False):
     """One request of a client is over: answered, refused or cut. Emitted exactly once for each request."""
 
     id: str
@@ -87,8 +88,7 @@ class ExchangeDone:
     """How often the request was sent, or was about to be; 0 when it never came to that."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picked:
+class Picked(msgspec.Struct, frozen=True, gc=False):
     """An endpoint was chosen."""
 
     cluster: str

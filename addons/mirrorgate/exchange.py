@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from .errors import REPLIES, LocalReply, Refusal, after_retries
 from .events import ExchangeDone
@@ -64,8 +65,7 @@ class Permit:
             give_back()
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct):
     """What is known of one request of a client; ends as one `ExchangeDone`. Instants are Unix seconds."""
 
     id: str
@@ -110,7 +110,7 @@ class Exchange:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     mirrored: int = 0
-    state: State = field(default=State.RECEIVED)
+    state: State = State.RECEIVED
 
     def to(self, state: State) -> None:
         """Go on to a state; raises `ValueError` where the table has no such transition."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import msgspec
+
 from .admission.limits import Limits
 from .errors import Refusal
 from .health import ClusterHealth
@@ -19,8 +21,7 @@ __all__ = ["Directed", "Effective", "Fields", "Held", "MirrorPlan", "Plan", "Ref
 Fields = tuple[tuple[bytes, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(msgspec.Struct, frozen=True):
     """What of a request decides about it, as addons have left it."""
 
     port: int
@@ -75,8 +76,7 @@ class Refused:
     """Of a request that is refused unless it waits for its turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Directed:
+class Directed(msgspec.Struct, frozen=True):
     """Where a request belongs, known from its head."""
 
     refused: Refused | None
@@ -147,7 +147,6 @@ class Plan:
     inference: InferenceRequest | None = None
     model: str | None = None
     target_model: str | None = None
-    conversation: str | None = None
     priority: int = 0
     """Of the InferenceObjective that the request names, else by its model's criticality; negative may be shed."""
     wanted: PickRequest = field(default_factory=PickRequest)
@@ -168,3 +167,8 @@ class Plan:
     def refused(self, refusal: Refusal) -> Refused:
         """Say that the cluster's breakers refuse it."""
         return Refused(refusal, headers=() if self.health is None else self.health.headers(refusal))
+
+    @property
+    def conversation(self) -> str | None:
+        """What ties the turns of the request's conversation together; read anew at every call."""
+        return None if self.inference is None else self.inference.conversation

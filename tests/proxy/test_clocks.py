@@ -83,6 +83,34 @@ async def test_a_client_that_reads_is_not_idle() -> None:
     await until(lambda: held.cut == [Refusal.STREAM_IDLE])
 
 
+async def test_a_long_silence_is_looked_for_once_a_second() -> None:
+    """By whoever sweeps, without a timer; a byte, a busy addon and a client that reads put it off, a stop ends it."""
+    held = Held()
+    clocks = Clocks(held)  # type: ignore[arg-type]
+    clocks.start_idle(60)
+    assert not clocks._timers
+    begun = clocks.last_byte
+    clocks.sweep(begun + 59)
+    assert held.cut == []
+    clocks.last_byte = begun - 61
+    held.hooks.busy = True
+    clocks.sweep(begun)
+    held.hooks.busy = False
+    held.connection.unsent = 1
+    clocks.sweep(begun)
+    assert held.cut == []
+    clocks.last_byte = begun - 61
+    clocks.sweep(begun)
+    assert held.cut == [Refusal.STREAM_IDLE]
+    clocks.start_idle(5)
+    assert set(clocks._timers) == {"idle"}
+    clocks.start_idle(60)
+    clocks.stop()
+    clocks.last_byte = begun - 61
+    clocks.sweep(begun)
+    assert held.cut == [Refusal.STREAM_IDLE]
+
+
 async def test_nobody_is_cut_while_an_addon_is_at_work() -> None:
     """The time is the addon's."""
     held = Held()

@@ -22,7 +22,20 @@ FLOW_HOOKS = ("requestheaders", "request", "responseheaders", "response", "error
 def sketch(path: bytes = b"/v1/models", host: str = "models.example", *fields: tuple[bytes, bytes]) -> Sketch:
     """Make a sketch of a request with an answer."""
     named = ((b"Host", host.encode()), *fields)
-    head = RequestHead(b"GET", path, path, host.encode(), b"HTTP/1.1", named, None, False, True, b"", False)
+    head = RequestHead(
+        b"GET",
+        path,
+        path,
+        host.encode(),
+        b"HTTP/1.1",
+        named,
+        None,
+        False,
+        True,
+        b"",
+        False,
+        upgrade_field=b"Upgrade" in dict(fields),
+    )
     made = Sketch("1", head, b"http", host, 80, 0.0)
     begin_response(made, ResponseHead(b"HTTP/1.1", 200, b"OK", ((b"Server", b"x"),), 0, False, False), 1.0)
     return made

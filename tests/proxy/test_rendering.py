@@ -56,6 +56,22 @@ def forwarded(*fields: tuple[bytes, bytes], plan: Plan = plan(), **more: Any) ->
     return forwarded_head(fields, plan, **(options | more))
 
 
+OF_ONE_CONNECTION = [
+    (b"Connection", b"close, X-Named"),
+    (b"connection", b"host, content-length, , x-also, date, x-forwarded-for"),
+    (b"Keep-Alive", b"5"),
+    (b"TE", b"trailers"),
+    (b"Trailer", b"x"),
+    (b"Proxy-Connection", b"close"),
+    (b"Upgrade", b"h2c"),
+    (b"Transfer-Encoding", b"chunked"),
+    (b"x-named", b"1"),
+    (b"X-Also", b"1"),
+    (b"Date", b"today"),
+    (b"X-Forwarded-For", b"10.1.1.1"),
+]
+"""RFC 9110, 7.6.1, and what Connection names."""
+
 OURS = [(b"x-forwarded-for", b"10.9.9.9"), (b"x-forwarded-proto", b"http"), (b"x-request-id", b"rid")]
 
 
@@ -268,3 +284,19 @@ def test_a_forwarded_head_has_one_framing(fields: list[tuple[bytes, bytes]], bod
     assert names.count(b"content-length") + names.count(b"transfer-encoding") <= 1
     assert names.count(b"host") == 1
     assert b"connection" not in names
+
+
+def test_fields_of_one_connection_do_not_travel_on() -> None:
+    """Neither to the upstream nor to the client; but what says where a message goes and ends does."""
+    kept = [HOST, (b"x-kept", b"1")]
+    sent = forwarded(*kept, *OF_ONE_CONNECTION, (b"Content-Length", b"0"))
+    assert sent == [*kept, *OURS, (b"content-length", b"0")]
+    head = response_head(200, b"OK", "1.1", (*OF_ONE_CONNECTION, kept[1]), to_head=False)
+    response = http.Response(b"HTTP/1.1", 200, b"OK", http.Headers(head.fields), b"", None, 0, 0)
+    rendered, _, _ = answer_head(
+        response, head, plan(), b"ok", bodiless=False, old_client=False, close=False, date=b"now"
+    )
+    assert (
+        rendered.split(b"\r\n")[1:-2]
+        == [b"X-Forwarded-For: 10.1.1.1", b"x-kept: 1", b"date: now", b"content-length: 2"][1:]
+    )

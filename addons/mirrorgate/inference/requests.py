@@ -41,9 +41,11 @@ class BadRequest:
     openai_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InferenceRequest:
-    """What the gateway knows of an inference request."""
+class InferenceRequest(msgspec.Struct, frozen=True):
+    """What the gateway knows of an inference request.
+
+    What only a mirror, a prefix cache or the shadow process asks about is read from the body when it is asked for.
+    """
 
     api: Api
     model: str | None
@@ -58,16 +60,33 @@ class InferenceRequest:
     seed: int | None
     cache_salt: str | None
     """vLLM's separator of prefix caches."""
-    conversation: str | None
-    """Ties the turns of a conversation together: a hash, `None` when the body has nothing to tie by."""
-    prompt: bytes
-    """What a prefix cache is keyed by: `prompt` of a completion, compact JSON of the messages else."""
-    json_schema: bytes | None
-    """The JSON Schema that the answer has to follow, as JSON; `None` when none is asked for."""
-    json_mode: bool
-    """Whether the answer has to be JSON, with or without a schema."""
-    tools_json: bytes
-    """The `tools` array as JSON, empty when there is none; `tools` reads it."""
+    body: RequestBody
+    """The fields as they came."""
+
+    @property
+    def conversation(self) -> str | None:
+        """Ties the turns of a conversation together: a hash, `None` when the body has nothing to tie by."""
+        return conversation_of(self.api, self.body)
+
+    @property
+    def prompt(self) -> bytes:
+        """What a prefix cache is keyed by: `prompt` of a completion, compact JSON of the messages else."""
+        return _prompt(self.api, self.body)
+
+    @property
+    def json_schema(self) -> bytes | None:
+        """The JSON Schema that the answer has to follow, as JSON; `None` when none is asked for."""
+        return _asked_format(self.body)[0]
+
+    @property
+    def json_mode(self) -> bool:
+        """Whether the answer has to be JSON, with or without a schema."""
+        return _asked_format(self.body)[1]
+
+    @property
+    def tools_json(self) -> bytes:
+        """The `tools` array as JSON, empty when there is none; `tools` reads it."""
+        return bytes(self.body.tools)
 
     @property
     def tools(self) -> tuple[Tool, ...]:
@@ -78,6 +97,9 @@ class InferenceRequest:
 _any = msgspec.json.Decoder()
 
 _LARGEST = 2**63 - 1
+
+_NUMBERS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "n", "seed", "temperature")
+"""The first three are one: the most tokens of an answer, the first that is given."""
 
 
 def parse_request(
@@ -110,37 +132,26 @@ def parse_request(
 
 
 def _understood(api: Api, read: RequestBody) -> InferenceRequest | BadRequest:
-    limits: list[float | None] = []
-    for param, raw in (
-        ("max_completion_tokens", read.max_completion_tokens),
-        ("max_output_tokens", read.max_output_tokens),
-        ("max_tokens", read.max_tokens),
-        ("n", read.n),
-        ("seed", read.seed),
-        ("temperature", read.temperature),
-    ):
-        value = number(raw)
-        if value is not None and not -_LARGEST <= value <= _LARGEST:
+    given: dict[str, float] = {}
+    for param in _NUMBERS:
+        raw = getattr(read, param)
+        if not raw or (value := number(raw)) is None:
+            continue
+        if not -_LARGEST <= value <= _LARGEST:
             return BadRequest(f"Invalid value for '{param}': the number is out of range.", param, "invalid_value")
-        limits.append(value)
-    max_completion, max_output, max_tokens, n, seed, temperature = limits
-    most = next((value for value in (max_completion, max_output, max_tokens) if value is not None), None)
-    schema, json_mode = _asked_format(read)
+        given[param] = value
+    most = next((given[param] for param in _NUMBERS[:3] if param in given), None) if given else None
     return InferenceRequest(
         api=api,
         model=read.model,
-        stream=bytes(read.stream) == b"true",
+        stream=bool(read.stream) and bytes(read.stream) == b"true",
         include_usage=member(read.stream_options, "include_usage") is True,
         max_tokens=whole(most),
-        temperature=temperature,
-        n=max(1, whole(n) or 1),
-        seed=whole(seed),
+        temperature=given.get("temperature"),
+        n=max(1, whole(given.get("n")) or 1),
+        seed=whole(given.get("seed")),
         cache_salt=string(read.cache_salt),
-        conversation=conversation_of(api, read),
-        prompt=_prompt(api, read),
-        json_schema=schema,
-        json_mode=json_mode,
-        tools_json=bytes(read.tools),
+        body=read,
     )
 
 

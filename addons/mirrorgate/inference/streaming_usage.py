@@ -16,7 +16,7 @@ __all__ = ["Tail", "usage_of"]
 _COUNT = re.compile(rb'(?<!\\)"(prompt|completion|input|output)_tokens"[ \t\r\n]*:[ \t\r\n]*(\d{1,15})(?![\d.eE])')
 _CACHED = re.compile(rb'(?<!\\)"(?:cached_tokens|cache_read_input_tokens)"[ \t\r\n]*:[ \t\r\n]*(\d{1,15})(?![\d.eE])')
 _REASONING = re.compile(rb'(?<!\\)"reasoning_tokens"[ \t\r\n]*:[ \t\r\n]*(\d{1,15})(?![\d.eE])')
-_FIELD = re.compile(rb'(?<!\\)"usage"[ \t\r\n]*:[ \t\r\n]*\{')
+_FIELD = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*\{')
 
 _LONGEST = 4096
 """Usage is looked for in that many bytes behind its name; real ones have some 300."""
@@ -55,10 +55,14 @@ def usage_of(tail: bytes) -> Usage | None:
     missing there is `None`. Text of the model's cannot be mistaken for it, since quotes inside JSON strings are
     escaped. Never raises.
     """
-    fields = [match.end() for match in _FIELD.finditer(tail)]
-    if not fields:
+    start = len(tail)
+    while (start := tail.rfind(b'"usage"', 0, start)) >= 0:
+        field = _FIELD.match(tail, start)
+        if field is not None and tail[max(0, start - 1) : start] != b"\\":
+            break
+    else:
         return None
-    window = tail[fields[-1] : fields[-1] + _LONGEST]
+    window = tail[field.end() : field.end() + _LONGEST]
     counts: dict[bytes, int] = {}
     for match in _COUNT.finditer(window):
         counts.setdefault(match[1], int(match[2]))
@@ -66,5 +70,6 @@ def usage_of(tail: bytes) -> Usage | None:
     completion = counts.get(b"completion", counts.get(b"output"))
     if prompt is None and completion is None:
         return None
-    cached, reasoning = _CACHED.search(window), _REASONING.search(window)
+    cached = _CACHED.search(window) if b"cache" in window else None
+    reasoning = _REASONING.search(window) if b"reasoning" in window else None
     return Usage(prompt, completion, int(cached[1]) if cached else None, int(reasoning[1]) if reasoning else None)

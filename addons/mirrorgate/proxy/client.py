@@ -286,6 +286,8 @@ class ClientConnection(asyncio.Protocol):
         """End the connection when it has idled, or taken too long over a request head. `now` is monotonic."""
         if self._closed:
             return
+        if self.carrier is not None:
+            self.carrier.clocks.sweep(now)
         if self.transport.is_closing():
             self._sweep_closing(now)
             return

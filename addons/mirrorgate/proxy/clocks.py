@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Clocks"]
 
+_LONG = 30.0
+"""Idle limits from here on are looked after by the data plane's sweep: a second late is little."""
+
 _LATER = 1.0
 """Seconds until an exchange that is over its time is looked at again, when an addon is at work on it."""
 
@@ -24,12 +27,14 @@ _LATER = 1.0
 class Clocks:
     """The timers of one exchange. Delays in seconds; 0 is none."""
 
-    __slots__ = ("_carrier", "_timers", "_unsent", "last_byte")
+    __slots__ = ("_carrier", "_swept", "_timers", "_unsent", "last_byte")
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._unsent = 0
+        self._swept = 0.0
+        """The idle limit, where `sweep` looks after it; else 0."""
         self.last_byte = time.monotonic()
         """When a byte moved last, in either direction. Bytes only note their time; the timer looks when it fires."""
 
@@ -50,12 +55,17 @@ class Clocks:
 
     def start_idle(self, limit: float) -> None:
         """Bound the silence between two bytes, in whatever direction."""
-        if limit:
-            self.touch()
+        self.stop("idle")
+        self.touch()
+        if limit >= _LONG:
+            self._swept = limit
+        elif limit:
             self._arm("idle", limit, self._look, limit)
 
     def stop(self, *names: str) -> None:
         """Stop timers by their names, `request`, `duration` and `idle`; all of them when none is named."""
+        if not names or "idle" in names:
+            self._swept = 0.0
         for name in names or tuple(self._timers):
             timer = self._timers.pop(name, None)
             if timer is not None:
@@ -71,6 +81,11 @@ class Clocks:
         else:
             self._carrier.timed_out(refusal)
 
+    def sweep(self, now: float) -> None:
+        """Look after a long idle limit, once a second; `now` is monotonic. A timer for each exchange costs more."""
+        if self._swept and now - self.last_byte > self._swept:
+            self._look(self._swept)
+
     def _look(self, limit: float) -> None:
         unsent = self._carrier.connection.unsent
         if unsent != self._unsent:  # the client has read some of what waits for it
@@ -79,5 +94,5 @@ class Clocks:
         rest = self.last_byte + limit - time.monotonic()
         if rest <= 0 and not self._carrier.hooks.busy:
             self._carrier.timed_out(Refusal.STREAM_IDLE)
-        else:
+        elif not self._swept:
             self._arm("idle", max(rest, 0.05), self._look, limit)

@@ -25,6 +25,7 @@ from ..sources.endpoint_picker.asking import Asked, Failed, PickerClient
 from ..sources.endpoint_picker.consulting import Consultation, Picked, Question
 from ..sources.endpoint_picker.messages import Immediate
 from .heads import ResponseHead, without_hop_by_hop
+from .sketch import ResponseSketch
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -70,7 +71,7 @@ class Consulted:
         """Copy pieces of the body."""
         self._consultation.answer_pieces(pieces)
 
-    def end(self, response: http.Response) -> None:
+    def end(self, response: http.Response | ResponseSketch) -> None:
         """Tell of the end, and of a body that was buffered."""
         if not response.stream and response.raw_content:
             self._consultation.answer_pieces([response.raw_content])

@@ -7,10 +7,10 @@ import logging
 import random
 import sys
 import time
-import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from mitmproxy.proxy import mode_specs
@@ -226,7 +226,7 @@ class Dataplane:
             return inbound.flow
         head = inbound.head
         host, port = _host_and_port(head.authority, client.port.logical)
-        return Sketch(str(uuid.uuid4()), head, client.scheme, host, port, inbound.started)
+        return Sketch(self.director.new_id(), head, client.scheme, host, port, inbound.started)
 
     def pool(self, plan: Plan) -> ClusterPool:
         """Return the pool of a plan's cluster."""
@@ -298,7 +298,7 @@ class Dataplane:
 
     def spawn(self, work: Awaitable[Any]) -> None:
         """Run work in the background and keep it; mitmproxy's loop starts tasks at once, up to their first wait."""
-        coroutine = work if isinstance(work, Coroutine) else _awaited(work)
+        coroutine = work if type(work) is CoroutineType else _awaited(work)
         task = asyncio.get_running_loop().create_task(coroutine, name="gateway")
         if not task.done():
             self._tasks.add(task)

@@ -7,15 +7,18 @@ but chunked, a request target in one of the known forms, and the authority that 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ..errors import Refusal
 
 __all__ = [
+    "HOP_BY_HOP",
     "Fields",
     "Malformed",
     "RequestHead",
     "ResponseHead",
+    "named_by",
     "render_response",
     "request_head",
     "response_head",
@@ -25,7 +28,7 @@ __all__ = [
 
 Fields = tuple[tuple[bytes, bytes], ...]
 
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade", b"trailer")
 )
 """RFC 9110, 7.6.1: of this connection, so never forwarded."""
@@ -33,7 +36,7 @@ _HOP_BY_HOP = frozenset(
 _NEVER_NAMED = frozenset((b"", b"close", b"keep-alive", b"upgrade", b"te", b"host", b"content-length"))
 """What Connection cannot take away: its own words, and the fields that say where a message goes and ends."""
 
-_NO_TRAILERS = _HOP_BY_HOP | frozenset(
+_NO_TRAILERS = HOP_BY_HOP | frozenset(
     (
         b"authorization",
         b"content-encoding",
@@ -52,7 +55,12 @@ _NO_TRAILERS = _HOP_BY_HOP | frozenset(
 """RFC 9110, 6.5.1: fields for framing, routing, authentication, and for making sense of the body, which a recipient
 that takes trailers for header fields would believe."""
 
-_VERSIONS = ("1.1", "1.0")
+_VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
+
+_READ = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"user-agent", b"x-forwarded-for")
+)
+"""Fields of a request that mean something here; most of a head's are none of them."""
 
 _AUTHORITY_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]")
 
@@ -65,8 +73,7 @@ class Malformed(Exception):
         self.refusal = refusal
 
 
-@dataclass(slots=True)
-class RequestHead:
+class RequestHead(msgspec.Struct):
     """A request line and its header fields, validated."""
 
     method: bytes
@@ -87,14 +94,18 @@ class RequestHead:
     """The protocol of an Upgrade that Connection announces, lower case; empty for none, and for HTTP/1.0, whose
     Upgrade is ignored (RFC 9110, 7.8)."""
     expects_continue: bool
+    user_agent: bytes = b""
+    forwarded_for: bytes = b""
+    """X-Forwarded-For, the last where it is repeated."""
+    upgrade_field: bool = False
+    """Whether there is an Upgrade field, announced or not."""
 
     @property
     def has_body(self) -> bool:
         return self.chunked or bool(self.content_length)
 
 
-@dataclass(slots=True)
-class ResponseHead:
+class ResponseHead(msgspec.Struct):
     """A status line and its header fields."""
 
     version: bytes
@@ -114,30 +125,42 @@ def request_head(
     if version not in _VERSIONS:
         raise Malformed(f"HTTP/{version} is not supported")
     old = version == "1.0"
-    length, chunked = _framing(fields)
-    if chunked and old:
-        raise Malformed("Transfer-Encoding in HTTP/1.0")
+    length: int | None = None
     host: bytes | None = None
-    upgrade = b""
-    expects = False
+    upgrade = agent = forwarded_for = b""
+    expects = chunked = False
     for name, value in fields:
         lower = name.lower()
+        if lower not in _READ:
+            continue
         if lower == b"host":
             if host is not None:
                 raise Malformed("more than one Host")
             host = value.strip()
+        elif lower == b"content-length":
+            length = int(value)
+        elif lower == b"user-agent":
+            agent = value
+        elif lower == b"x-forwarded-for":
+            forwarded_for = value
+        elif lower == b"transfer-encoding":
+            if value.strip().lower() != b"chunked":
+                raise Malformed("a transfer coding other than chunked")
+            chunked = True
         elif lower == b"upgrade":
             upgrade = value.strip().lower()
         elif lower == b"expect":
             expects = value.strip().lower() == b"100-continue"
+    if chunked and old:
+        raise Malformed("Transfer-Encoding in HTTP/1.0")
     if host is None and not old:
         raise Malformed("no Host")
     path, authority = _origin_form(method, target, host or b"")
     if authority != host:
         fields = _with_host(fields, authority)
     return RequestHead(
-        method, target, path, authority, b"HTTP/" + version.encode(), fields, length, chunked, keep_alive,
-        upgrade if upgrading and not old else b"", expects and not old,
+        method, target, path, authority, _VERSIONS[version], fields, length, chunked, keep_alive,
+        upgrade if upgrading and not old else b"", expects and not old, agent, forwarded_for, bool(upgrade),
     )  # fmt: skip
 
 
@@ -149,24 +172,19 @@ def response_head(status: int, reason: bytes, version: str, fields: Fields, *, t
         raise Malformed(f"status {status}")
     length, chunked = _framing(fields)
     bodiless = to_head or status < 200 or status in (204, 304)
-    return ResponseHead(b"HTTP/" + version.encode(), status, reason, fields, length, chunked, bodiless)
+    return ResponseHead(_VERSIONS[version], status, reason, fields, length, chunked, bodiless)
+
+
+def named_by(connection: bytes) -> set[bytes]:
+    """Return the fields that Connection names as being of this connection only, lower case (RFC 9110, 7.6.1)."""
+    return {option.strip().lower() for option in connection.split(b",")} - _NEVER_NAMED
 
 
 def without_hop_by_hop(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Leave out the fields of this connection only, and those that Connection names (RFC 9110, 7.6.1)."""
-    named: set[bytes] | None = None
-    kept = []
-    for field in fields:
-        lower = field[0].lower()
-        if lower in _HOP_BY_HOP:
-            if lower == b"connection":
-                options = {option.strip().lower() for option in field[1].split(b",")}
-                named = options if named is None else named | options
-        else:
-            kept.append(field)
-    if named and (named := named - _NEVER_NAMED):
-        kept = [field for field in kept if field[0].lower() not in named]
-    return kept
+    connection = b",".join([value for name, value in fields if name.lower() == b"connection"])
+    named = HOP_BY_HOP | named_by(connection) if connection else HOP_BY_HOP
+    return [field for field in fields if field[0].lower() not in named]
 
 
 def without_unfit_trailers(fields: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -199,7 +217,7 @@ def _origin_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, byte
         raise Malformed("CONNECT is not supported")
     authority = host
     path = target
-    if not target.startswith(b"/"):
+    if target[:1] != b"/":
         if target == b"*" and method == b"OPTIONS":
             path = b"*"
         else:

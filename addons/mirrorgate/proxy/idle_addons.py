@@ -75,7 +75,7 @@ def _onboards(addon: Any, options: Any) -> Wish | None:
 
 
 def _asks_for_upgrade(_: Any, options: Any) -> Wish:
-    return lambda sketch: any(name.lower() == b"upgrade" for name, _ in sketch.request.headers.fields)
+    return lambda sketch: sketch.upgrade
 
 
 def _asks_for_crl(_: Any, options: Any) -> Wish:

@@ -168,7 +168,10 @@ class Hooks:
         wishes = self._wishes.get(name)
         if wishes is None:
             wishes = self._wishes[name] = self._wishes_of(name)
-        return any(wish(sketch) for wish in wishes) if wishes else False
+        for wish in wishes:  # noqa: SIM110 - `any` costs twice as much, and this is asked four times for every request
+            if wish(sketch):
+                return True
+        return False
 
     def fire(self, name: str, argument: object) -> Awaitable[None] | None:
         """Call the event's handlers in mitmproxy's order. What is returned must be awaited; `None`: all are done."""

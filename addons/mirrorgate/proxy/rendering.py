@@ -11,7 +11,7 @@ from ..errors import LocalReply
 from ..inference.errors import openai_error
 from ..plans import Plan, Refused
 from ..routing.filters import apply
-from .heads import RequestHead, ResponseHead, without_hop_by_hop, without_unfit_trailers
+from .heads import HOP_BY_HOP, RequestHead, ResponseHead, named_by, without_unfit_trailers
 from .sketch import ResponseSketch
 
 __all__ = [
@@ -44,6 +44,10 @@ _OURS = frozenset(
 """Fields that the gateway writes itself, or that a client must not be able to set (endpoint picker protocol)."""
 
 
+_LOOKED_AT = _OURS | HOP_BY_HOP | {b"host"}
+_LOOKED_AT_BACK = HOP_BY_HOP | {b"content-length", b"date"}
+"""Each field's name is looked up once: most are none of these and pass as they are."""
+
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -74,16 +78,24 @@ def forwarded_head(
     `body` is the whole body, `None` when it is streamed with the declared `content_length` or `chunked`.
     """
     kept: Fields = []
-    forwarded = b""
-    had_length = False
-    for field in without_hop_by_hop(tuple(fields)):
+    forwarded = connection = b""
+    had_length = has_host = False
+    for field in fields:
         lower = field[0].lower()
-        if lower not in _OURS:
+        if lower not in _LOOKED_AT:
+            kept.append(field)
+        elif lower == b"host":
+            has_host = True
             kept.append(field)
         elif lower == b"x-forwarded-for":
             forwarded = field[1] if not forwarded else forwarded + b"," + field[1]
         elif lower == b"content-length":
             had_length = True
+        elif lower == b"connection":
+            connection = field[1] if not connection else connection + b"," + field[1]
+    if connection and (named := named_by(connection)):
+        kept = [field for field in kept if field[0].lower() not in named]
+        forwarded = b"" if b"x-forwarded-for" in named else forwarded
     address = client.encode("latin-1", "replace")
     kept.append((b"x-forwarded-for", address if not forwarded else forwarded + b"," + address))
     kept.append((b"x-forwarded-proto", scheme))
@@ -99,7 +111,7 @@ def forwarded_head(
             kept.append((b"content-length", b"%d" % content_length))
     elif body or had_length:
         kept.append((b"content-length", b"%d" % len(body)))
-    if not any(name.lower() == b"host" for name, _ in kept):
+    if (not has_host or plan.request_changes) and not any(name.lower() == b"host" for name, _ in kept):
         kept.insert(0, (b"host", str(plan.address).encode()))  # HTTP/1.0 needs none, HTTP/1.1 does
     if upgrade:
         kept += [(b"connection", b"upgrade"), (b"upgrade", upgrade)]
@@ -125,14 +137,22 @@ def answer_head(
     status = response.status_code
     fields: Fields = []
     length: bytes | None = None
+    connection = b""
     dated = False
-    for field in without_hop_by_hop(response.headers.fields):
+    for field in response.headers.fields:
         lower = field[0].lower()
-        if lower == b"content-length":
+        if lower not in _LOOKED_AT_BACK:
+            fields.append(field)
+        elif lower == b"content-length":
             length = field[1]
-            continue
-        dated = dated or lower == b"date"
-        fields.append(field)
+        elif lower == b"date":
+            dated = True
+            fields.append(field)
+        elif lower == b"connection":
+            connection = field[1] if not connection else connection + b"," + field[1]
+    if connection and (named := named_by(connection)):
+        fields = [field for field in fields if field[0].lower() not in named]
+        dated = dated and b"date" not in named
     for changes in plan.response_changes:
         fields = apply(changes, fields)
     if not dated:

@@ -139,7 +139,9 @@ class _ImaginedClient(ClientConnection):
             asyncio.get_running_loop().call_soon(self._left)
 
     def sweep(self, now: float) -> None:
-        """Nothing idles here: the exchange's own clocks run."""
+        """Nothing idles here but the exchange."""
+        if self.carrier is not None:
+            self.carrier.clocks.sweep(now)
 
     def _left(self) -> None:
         if self.carrier is not None:

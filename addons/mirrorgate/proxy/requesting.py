@@ -157,13 +157,9 @@ def _note_route(carrier: Carrier, directed: Directed) -> None:
 
 
 def _note_client(carrier: Carrier) -> None:
-    facts = carrier.facts
-    for name, value in carrier.inbound.head.fields:
-        lower = name.lower()
-        if lower == b"user-agent":
-            facts.user_agent = value.decode("utf-8", "surrogateescape")
-        elif lower == b"x-forwarded-for":
-            facts.forwarded_for = value.decode("latin-1")
+    facts, head = carrier.facts, carrier.inbound.head
+    facts.user_agent = head.user_agent.decode("utf-8", "surrogateescape")
+    facts.forwarded_for = head.forwarded_for.decode("latin-1")
 
 
 def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:

@@ -99,7 +99,18 @@ class ResponseSketch(_Message):
 class Sketch:
     """A flow that nobody has seen yet."""
 
-    __slots__ = ("comment", "error", "id", "live", "marked", "metadata", "request", "response", "server_conn")
+    __slots__ = (
+        "comment",
+        "error",
+        "id",
+        "live",
+        "marked",
+        "metadata",
+        "request",
+        "response",
+        "server_conn",
+        "upgrade",
+    )
 
     intercepted: ClassVar[bool] = False
     is_replay: ClassVar[None] = None
@@ -111,6 +122,8 @@ class Sketch:
         self.error: flow.Error | None = None
         self.metadata: dict[str, Any] = {}
         self.server_conn: connection.Server | None = None
+        self.upgrade = head.upgrade_field
+        """Whether the request has an Upgrade field."""
         self.live = True
         self.marked = ""
         self.comment = ""

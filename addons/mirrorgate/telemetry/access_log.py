@@ -6,6 +6,7 @@ that is not known is `null`, as there. Times are milliseconds, but for `start_ti
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
@@ -112,10 +113,9 @@ def line(event: ExchangeDone) -> bytes:
 
 
 def _values(event: ExchangeDone) -> _Line:
-    started = datetime.fromtimestamp(event.started, UTC).isoformat(timespec="milliseconds")
-    sending = None if event.response_duration is None else max(event.duration - event.response_duration, 0.0)
+    answered = event.response_duration
     return _Line(
-        start_time=started.removesuffix("+00:00") + "Z",
+        start_time=_instant(event.started),
         method=_text(event.method),
         path=_text(without_credentials(event.path)),
         protocol=event.protocol or None,
@@ -124,14 +124,14 @@ def _values(event: ExchangeDone) -> _Line:
         response_code_details=event.details or None,
         bytes_received=event.bytes_received,
         bytes_sent=event.bytes_sent,
-        duration=_milliseconds(event.duration),
-        response_duration=_optional_milliseconds(event.response_duration),
-        response_tx_duration=_optional_milliseconds(sending),
+        duration=round(event.duration * 1000.0, 3),
+        response_duration=None if answered is None else round(answered * 1000.0, 3),
+        response_tx_duration=None if answered is None else round(max(event.duration - answered, 0.0) * 1000.0, 3),
         upstream_host=event.endpoint or None,
         upstream_cluster=event.cluster or None,
         route_name=f"httproute/{event.route}/rule/{event.rule}" if event.route else None,
         authority=_text(event.authority),
-        request_id=_text(event.request_id),
+        request_id=event.request_id or None,
         user_agent=_text(event.user_agent),
         forwarded_for=_text(event.forwarded_for),
         downstream_remote_address=event.client or None,
@@ -140,9 +140,9 @@ def _values(event: ExchangeDone) -> _Line:
         model=_text(event.model),
         target_model=_text(event.target_model),
         streamed=event.streamed,
-        queued=_milliseconds(event.queued),
-        ttft=_optional_milliseconds(event.ttft),
-        itl=_optional_milliseconds(event.itl),
+        queued=round(event.queued * 1000.0, 3),
+        ttft=None if event.ttft is None else round(event.ttft * 1000.0, 3),
+        itl=None if event.itl is None else round(event.itl * 1000.0, 3),
         prompt_tokens=event.prompt_tokens,
         completion_tokens=event.completion_tokens,
         mirrored=event.mirrored,
@@ -150,6 +150,17 @@ def _values(event: ExchangeDone) -> _Line:
         local_reply=event.refusal or None,
         id=event.id,
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _instant(at: float) -> str:
+    """Write Unix time as Envoy does, cut to milliseconds; the second is the same for thousands of lines."""
+    second, fraction = divmod(at, 1.0)
+    return f"{_second(int(second))}.{int(fraction * 1000.0):03d}Z"
 
 
 def _text(value: str) -> str | None:
@@ -160,11 +171,3 @@ def _text(value: str) -> str | None:
 
 def _clean(value: str) -> str:
     return value.encode("utf-8", "replace").decode("utf-8")
-
-
-def _milliseconds(seconds: float) -> float:
-    return round(seconds * 1000.0, 3)
-
-
-def _optional_milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000.0, 3)

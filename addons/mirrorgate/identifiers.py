@@ -1,0 +1,16 @@
+"""Identifiers of exchanges and requests: random UUIDs, from a random function that the caller brings."""
+
+from __future__ import annotations
+
+import random
+
+__all__ = ["new_id"]
+
+_FIXED = ~(0xF << 76 | 0x3 << 62)
+_VERSION_4 = 0x4 << 76 | 0x2 << 62
+
+
+def new_id(rng: random.Random) -> str:
+    """Draw a UUID of version 4 (RFC 9562, 5.4). `uuid.UUID` costs four times as much, and each request needs two."""
+    text = f"{rng.getrandbits(128) & _FIXED | _VERSION_4:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
