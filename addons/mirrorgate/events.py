@@ -26,6 +26,7 @@ __all__ = [
     "MirrorDropped",
     "MirrorSent",
     "Picked",
+    "SentAgain",
     "ShadowProcessChanged",
 ]
 
@@ -86,6 +87,17 @@ class ExchangeDone(msgspec.Struct, frozen=True, gc=False):
     """The gateway's own time until its first byte upstream, without `queued`; `None` when unknown, or sent again."""
     attempts: int = 0
     """How often the request was sent, or was about to be; 0 when it never came to that."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentAgain:
+    """A try failed, and the request is about to be sent again."""
+
+    cluster: str
+    endpoint: str
+    """Where it failed."""
+    reason: str
+    """The status, or the `Refusal` of what had no answer."""
 
 
 class Picked(msgspec.Struct, frozen=True, gc=False):
@@ -205,6 +217,7 @@ class ConfigRefused:
 Event = (
     ExchangeDone
     | Picked
+    | SentAgain
     | FlowControlled
     | BreakerChanged
     | EndpointChanged

@@ -202,6 +202,11 @@ async def test_one_of_two_servers_is_dead(rig: Rig) -> None:
     assert {answer.status for answer in answers} == {200}
     assert len(case.servers[1].requests) == 10
     assert await case.counted("retry") == await case.counted("retry_success") >= 5
+    dead = f"127.0.0.1:{case.servers[0].port}"
+    blamed = await rig.gateway.admin.metric(
+        "mirrorgate_endpoint_retried_total", endpoint=dead, reason="connect_failure"
+    )
+    assert blamed == await case.counted("retry")
     await case.free()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mitmproxy import http
 
+from mirrorgate.events import SentAgain
 from mirrorgate.proxy.dataplane import Settings
 from mirrorgate.testing.backends import Conversation, Script, answering, response_bytes
 from mirrorgate.testing.clients import WireError, request_bytes
@@ -96,6 +97,8 @@ async def test_a_failed_answer_is_not_seen(run: Any) -> None:
     done = await running.done()
     assert (done.status, done.flag, done.attempts, done.details) == (200, "-", 3, "via_upstream")
     assert hooks.servers.count("server_connect") == hooks.servers.count("server_connected") == 3
+    told = [event for event in running.gateway.events if isinstance(event, SentAgain)]
+    assert told == [SentAgain(done.cluster, done.endpoint, "503")] * 2
     counters = running.cluster.retries.counters
     assert (counters.begun, counters.success, counters.overflow, counters.limit_exceeded) == (2, 1, 0, 0)
     assert running.cluster.retries.active == 0
@@ -181,6 +184,8 @@ async def test_refused_by_all(run: Any, dead: int) -> None:
     assert (done.flag, done.attempts) == ("URX,UF", 3)
     assert hooks.seen == ["requestheaders", "request", "error"]
     assert hooks.servers == ["server_connect", "server_connect_error"] * 3
+    told = [event.reason for event in running.gateway.events if isinstance(event, SentAgain)]
+    assert told == ["connect_failure"] * 2
 
 
 async def test_a_try_has_its_time(run: Any) -> None:

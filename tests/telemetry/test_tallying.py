@@ -15,6 +15,7 @@ from mirrorgate.events import (
     MirrorDropReason,
     MirrorSent,
     Picked,
+    SentAgain,
     ShadowProcessChanged,
 )
 from mirrorgate.records import Compared, Leg, LegFinished, ShadowDropped
@@ -98,6 +99,16 @@ def test_pairs_are_counted_by_outcome(metrics: Metrics, value: Value) -> None:
     assert value("mirrorgate_similarity_bucket", cluster=MIRROR, le="0.95") == 0
     assert value("mirrorgate_similarity_bucket", cluster=MIRROR, le="0.99") == 1
     assert value("mirrorgate_similarity_count", cluster=MIRROR) == 1
+
+
+def test_tries_that_were_repeated(metrics: Metrics, value: Value) -> None:
+    """By where they failed, and why."""
+    metrics.handle(SentAgain("c", "127.0.0.1:9", "503"))
+    metrics.handle(SentAgain("c", "127.0.0.1:9", "503"))
+    metrics.handle(SentAgain("c", "127.0.0.1:8", "connect_failure"))
+    name = "mirrorgate_endpoint_retried_total"
+    assert value(name, cluster="c", endpoint="127.0.0.1:9", reason="503") == 2
+    assert value(name, cluster="c", endpoint="127.0.0.1:8", reason="connect_failure") == 1
 
 
 def test_picks_and_breakers(metrics: Metrics, value: Value) -> None:

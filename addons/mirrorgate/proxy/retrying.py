@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import Refusal
+from ..events import SentAgain
 from ..exchange import State
 from ..plans import Plan, Refused
 from ..routing.retrying import RetryPolicy
@@ -60,7 +61,7 @@ class Retrying:
         if self.tries.phase is Phase.OVER:
             return False
         self._settle_if_leaving()
-        return self._decided(self.tries.answered(head.status, head.fields, self._pool.cluster))
+        return self._decided(self.tries.answered(head.status, head.fields, self._pool.cluster), str(head.status))
 
     def failed(self, refusal: Refusal) -> bool:
         """Judge a failure before an answer. Whether the request is sent again."""
@@ -68,7 +69,7 @@ class Retrying:
         if self.tries.phase is not Phase.TRYING:
             return False
         self._settle_if_leaving()
-        return self._decided(self.tries.failed(refusal, self._pool.cluster, sent=self._sent))
+        return self._decided(self.tries.failed(refusal, self._pool.cluster, sent=self._sent), refusal.value)
 
     def abandon(self) -> None:
         """Let this try be the last: not all of the request is kept."""
@@ -89,13 +90,15 @@ class Retrying:
             self._back_off = None
         self.tries.end()
 
-    def _decided(self, again: bool) -> bool:
+    def _decided(self, again: bool, reason: str) -> bool:
         carrier, tries = self._carrier, self.tries
         carrier.facts.retry_flag = tries.flag
         if not again:
             return False
         if carrier.plan is not None:
-            tries.endpoints.add(str(carrier.plan.address))
+            endpoint = str(carrier.plan.address)
+            tries.endpoints.add(endpoint)
+            carrier.plane.emit(SentAgain(carrier.plan.cluster, endpoint, reason))
         if carrier.facts.state is not State.ADMITTING:
             carrier.facts.to(State.ADMITTING)
         carrier.let_go()

@@ -194,6 +194,8 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _counter("mirrorgate_endpoint_picked_total", "cluster endpoint profile", "Picks of an endpoint."),
         _counter("mirrorgate_endpoint_requests_total", "cluster endpoint code_class",
                  "Requests that an endpoint answered or failed; `code_class` is `2xx` and so on, or `none`."),
+        _counter("mirrorgate_endpoint_retried_total", "cluster endpoint reason",
+                 "Tries that failed at an endpoint and were repeated; `reason` is the status, or why there was none."),
         _histogram("mirrorgate_pick_seconds", "profile", MICRO, "What a pick cost."),
         _counter("mirrorgate_endpoint_picker_requests_total", "picker result",
                  "With gateway_endpoint_picker=external: what pools' own pickers made of requests; `picked`, "

@@ -16,6 +16,7 @@ from ..events import (
     MirrorDropped,
     MirrorSent,
     Picked,
+    SentAgain,
     ShadowProcessChanged,
 )
 from ..records import Compared, LegFinished, ShadowDropped
@@ -47,6 +48,8 @@ class Tallying:
                 self._tally("mirrorgate_endpoint_picked_total").add((event.cluster, event.endpoint, event.profile))
                 self._distribution("mirrorgate_pick_seconds").observe((event.profile,), event.seconds)
                 self._distribution("inference_extension_scheduler_e2e_duration_seconds").observe((), event.seconds)
+            case SentAgain():
+                self._tally("mirrorgate_endpoint_retried_total").add((event.cluster, event.endpoint, event.reason))
             case FlowControlled():
                 name = "inference_extension_flow_control_request_queue_duration_seconds"
                 self._distribution(name).observe((str(event.priority), event.outcome, event.pool), event.seconds)
