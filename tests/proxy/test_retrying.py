@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mitmproxy import http
 
+from mirrorgate.admission.limits import Limits
 from mirrorgate.events import SentAgain
 from mirrorgate.proxy.dataplane import Settings
 from mirrorgate.testing.backends import Conversation, Script, answering, response_bytes
@@ -295,7 +296,8 @@ async def test_a_retry_that_overflows(run: Any) -> None:
 
     class Close:
         def server_disconnected(self, data: Any) -> None:
-            plane.forced_open.add(next(iter(plane.pools)))
+            [pool] = plane.pools.values()
+            pool.configure(Limits(pending=0), pool.settings)
 
     running.gateway.context.master.addons.add(Close())
     client = await running.client()
@@ -304,6 +306,28 @@ async def test_a_retry_that_overflows(run: Any) -> None:
     assert (answer.status, answer.body.decode()) == (503, text)
     done = await running.done()
     assert (done.flag, done.attempts) == ("UO", 2)
+
+
+async def test_every_try_counts_for_its_endpoint(run: Any) -> None:
+    """A failure breaker learns from answers that are thrown away as from any other, and is asked before each try."""
+    breaker = """
+apiVersion: mirrorgate.dev/v1alpha1
+kind: FailureBreakerPolicy
+metadata: {name: breaker}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: route}]
+  scope: Cluster
+  minimumCalls: 3
+  window: {calls: 3}
+"""
+    running = await run(failing(99), policy=SOON + "}", texts=(breaker,))
+    running.gateway.adopt(running.gateway.snapshot)
+    client = await running.client()
+    assert (await client.request("GET", "/")).body == b"busy"
+    assert len(running.backend.requests) == 3
+    assert (await client.request("GET", "/")).status == 503
+    done = await running.done(2)
+    assert (done.attempts, done.refusal != "", len(running.backend.requests)) == (1, True, 3)
 
 
 async def test_a_drain_ends_the_wait(run: Any) -> None:
