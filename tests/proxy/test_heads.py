@@ -147,6 +147,14 @@ def test_fields_of_one_connection_are_left_out() -> None:
     assert without_hop_by_hop([(b"x-a", b"")]) == [(b"x-a", b"")]
 
 
+def test_an_answer_has_one_transfer_coding() -> None:
+    """llhttp takes two of them, one in each field."""
+    coding = (b"transfer-encoding", b"chunked")
+    assert response_head(200, b"", "1.1", (coding,), to_head=False).chunked
+    with pytest.raises(Malformed):
+        response_head(200, b"", "1.1", (coding, coding), to_head=False)
+
+
 def test_response_heads_are_rendered() -> None:
     """As HTTP/1.1, fields in their order."""
     assert (

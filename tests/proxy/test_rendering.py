@@ -90,10 +90,20 @@ def test_fields_of_the_gateway_are_not_the_clients_to_set() -> None:
         (b"X-Forwarded-Proto", b"https"),
         (b"X-Request-Id", b"mine"),
         (b"X-Gateway-Destination-Endpoint", b"1.2.3.4:5"),
+        (b"X-Envoy-Original-Dst-Host", b"1.2.3.4:5"),
+        (b"x-envoy-internal", b"true"),
+        (b"X-Mirrorgate-Anything", b"1"),
+        (b"x-forwarded-client-cert", b"By=me"),
         (b"Expect", b"100-continue"),
         (b"Content-Length", b"77"),
     )
     assert made == [HOST, (b"x-forwarded-for", b"1.1.1.1,2.2.2.2,10.9.9.9"), *OURS[1:], (b"content-length", b"0")]
+
+
+def test_the_mark_of_a_copy_travels_on() -> None:
+    """Or a gateway behind us would mirror the copy again."""
+    mark = (b"x-mirrorgate-leg", b"candidate")
+    assert mark in forwarded(HOST, mark)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +213,8 @@ def test_trailers_do_not_speak_for_anybody() -> None:
             (b"authorization", b"b"),
             (b"X-Forwarded-For", b"c"),
             (b"te", b"d"),
+            (b"X-Envoy-Internal", b"true"),
+            (b"x-mirrorgate-leg", b"candidate"),
             (b"x", b""),
         ]
     )

@@ -205,7 +205,7 @@ def _framing(fields: Fields) -> tuple[int | None, bool]:
         if lower == b"content-length":
             length = int(value)
         elif lower == b"transfer-encoding":
-            if value.strip().lower() != b"chunked":
+            if chunked or value.strip().lower() != b"chunked":
                 raise Malformed("a transfer coding other than chunked")
             chunked = True
     return length, chunked

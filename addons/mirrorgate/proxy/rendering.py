@@ -34,14 +34,21 @@ _OURS = frozenset(
         b"x-forwarded-for",
         b"x-forwarded-proto",
         b"x-request-id",
-        b"x-envoy-internal",
         b"x-gateway-destination-endpoint",
         b"x-gateway-destination-endpoint-subset",
         b"x-gateway-model-name-rewrite",
         b"test-epp-endpoint-selection",
+        b"x-forwarded-client-cert",
     )
 )
-"""Fields that the gateway writes itself, or that a client must not be able to set (endpoint picker protocol)."""
+"""Fields that the gateway writes itself, or that a client must not be able to set: those of the endpoint picker
+protocol, and a certificate that nobody has checked."""
+
+_RESERVED = (b"x-envoy-", b"x-mirrorgate-")
+"""Names that only a proxy may speak by: servers behind us believe them."""
+
+_MARK = b"x-mirrorgate-leg"
+"""The one that is passed on: a copy of another gateway's must not be mirrored again further on."""
 
 
 _LOOKED_AT = _OURS | HOP_BY_HOP | {b"host"}
@@ -83,7 +90,8 @@ def forwarded_head(
     for field in fields:
         lower = field[0].lower()
         if lower not in _LOOKED_AT:
-            kept.append(field)
+            if not lower.startswith(_RESERVED) or lower == _MARK:
+                kept.append(field)
         elif lower == b"host":
             has_host = True
             kept.append(field)
@@ -194,8 +202,12 @@ def last_chunk(trailers: http.Headers | None) -> bytes:
     """Render the end of a chunked body, with those trailers that may be sent on; a client's must not speak for us."""
     if not trailers:
         return b"0\r\n\r\n"
-    fields = [field for field in without_unfit_trailers(trailers.fields) if field[0].lower() not in _OURS]
+    fields = [field for field in without_unfit_trailers(trailers.fields) if not _spoken_for_us(field[0].lower())]
     return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def _spoken_for_us(name: bytes) -> bool:
+    return name in _OURS or name.startswith(_RESERVED)
 
 
 def reply_body(reply: LocalReply, refused: Refused, *, openai: bool) -> tuple[bytes, bytes]:
