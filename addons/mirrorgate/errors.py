@@ -92,6 +92,8 @@ class Refusal(enum.StrEnum):
     CLIENT_LEFT = "client_left"
     KILLED = "killed"
     DRAINING = "draining"
+    OVERLOAD = "overload"
+    """The event loop is late, and new requests would make what it has later still."""
     PICKER_FAILED = "picker_failed"
     """The pool's own endpoint picker made no choice, and its failureMode is FailClose."""
     ANSWERED_BY_PICKER = "answered_by_picker"
@@ -195,6 +197,7 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.CLIENT_LEFT: LocalReply(0, "DC", "downstream_remote_disconnect", close=True),
     Refusal.KILLED: LocalReply(0, "LR", "killed", close=True),
     Refusal.DRAINING: LocalReply(503, "LR", "draining", "the gateway is draining", close=True),
+    Refusal.OVERLOAD: LocalReply(503, "OM", "overload", "the gateway is overloaded", "server_error"),
     Refusal.PICKER_FAILED: LocalReply(
         503, "-", "endpoint_picker_failed", "the endpoint picker is not available", "server_error"
     ),

@@ -181,6 +181,7 @@ class MirrorDropReason(enum.StrEnum):
     REPLAY = "replay"
     PAUSED = "paused"
     ALREADY_SHADOW = "already_shadow"
+    OVERLOAD = "overload"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 from mitmproxy import http
 
+from mirrorgate.admission.overload import Overload
 from mirrorgate.events import MirrorDropped, MirrorDropReason, MirrorSent
 from mirrorgate.proxy.dataplane import Settings
 from mirrorgate.proxy.mirroring import Mirroring, room_for
+from mirrorgate.proxy.shedding import Shedding
 from mirrorgate.records import (
     ExchangeFinished,
     ExchangeStarted,
@@ -283,6 +286,18 @@ async def test_a_channel_without_room_is_counted(run: Any, manifests: Any, reaso
     assert done.mirrored == 0
     assert [event.reason for event in mirrored.told] == [reason]
     assert mirrored.mirroring.under_way == 0
+
+
+async def test_a_late_event_loop_drops_mirrors(run: Any, manifests: Any) -> None:
+    """Before it refuses anything."""
+    mirrored = await start(run, manifests)
+    shedding = mirrored.mirroring.shedding = Shedding(Overload(0.1), random.Random(1))
+    for _ in range(3):
+        shedding.observe(0.06)
+    assert (await (await mirrored.running.client()).request("GET", "/")).status == 200
+    await mirrored.running.done()
+    assert [event.reason for event in mirrored.told] == [MirrorDropReason.OVERLOAD]
+    assert mirrored.channel.frames == []
 
 
 async def test_a_bug_of_the_shadow_is_not_productions(run: Any, manifests: Any) -> None:

@@ -198,7 +198,7 @@ async def test_what_never_reached_the_shadow_process_is_told_to_it() -> None:
     await asyncio.sleep(1.1)
     bench.up = True
     await told(bench, lambda: bool(bench.sent))
-    reasons = {"queue_full": 2, "no_endpoints": 1, "process_down": 1, "body_too_large": 1}
+    reasons = {"queue_full": 2, "no_endpoints": 1, "process_down": 1, "body_too_large": 1, "overload": 1}
     assert bench.sent == [MirrorsDropped({"one": reasons})]
     bench.verdicts.close()
 

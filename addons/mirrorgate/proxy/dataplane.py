@@ -40,6 +40,7 @@ from .upstream import ClusterPool
 
 if TYPE_CHECKING:
     from .consulting import Pickers
+    from .shedding import Shedding
 
 __all__ = ["Dataplane", "Port", "Settings"]
 
@@ -102,6 +103,8 @@ class Dataplane:
         self.capture: Capture | None = None
         self.pickers: Pickers | None = None
         """Asks InferencePools' own endpoint pickers, where that is configured."""
+        self.shedding: Shedding | None = None
+        """Where a limit on the event loop's lag is set."""
         self.draining = False
         self.leaving = False
         """Whether answers say that they are their connection's last; connections that were not told are kept open."""
@@ -215,6 +218,9 @@ class Dataplane:
 
     def start(self, client: ClientConnection, inbound: Inbound) -> None:
         """Begin an exchange."""
+        if self.shedding is not None and self.shedding.refuses() and inbound.flow is None:
+            self.shedding.refuse(client, inbound)
+            return
         carrier = Carrier(self, client, inbound)
         client.carrier = carrier
         inbound.carrier = carrier
@@ -238,7 +244,9 @@ class Dataplane:
         return pool
 
     def calm(self, cluster: str) -> bool:
-        """Tell whether a cluster has no queue and is under half of its limits."""
+        """Tell whether a cluster has no queue and is under half of its limits, and the event loop is in time."""
+        if self.shedding is not None and self.shedding.control:
+            return False
         pool = self.pools.get(cluster)
         if pool is None:
             return True
@@ -280,15 +288,23 @@ class Dataplane:
             self.mirroring.rejected(facts.id, carrier.plan)
         self.emit(facts.finish(time.time()))
 
-    def rejected(self, client: ClientConnection, refusal: Refusal, message: str) -> None:
-        """Tell of bytes that were no request."""
+    def rejected(
+        self, client: ClientConnection, refusal: Refusal, message: str, inbound: Inbound | None = None
+    ) -> None:
+        """Tell of bytes that were no request, or of a request that was not looked at."""
         reply = REPLIES[refusal]
+        head = None if inbound is None else inbound.head
+        method, path, authority, protocol = (
+            ("", "", "", "")
+            if head is None
+            else [part.decode("latin-1") for part in (head.method, head.path, head.authority, head.version)]
+        )
         now = time.time()
         peer = client.client.peername
         self.emit(
             ExchangeDone(
-                id="", started=now, method="", path="", authority="", protocol="", status=reply.status,
-                flag=reply.flag, details=reply.details, refusal=refusal.value, bytes_received=0,
+                id="", started=now, method=method, path=path, authority=authority, protocol=protocol,
+                status=reply.status, flag=reply.flag, details=reply.details, refusal=refusal.value, bytes_received=0,
                 bytes_sent=len(message or reply.body), duration=0.0, response_duration=None, queued=0.0, listener="",
                 route="", rule=0, cluster="", pool="", endpoint="", model="", target_model="", request_id="",
                 user_agent="", forwarded_for="", client=f"{peer[0]}:{peer[1]}", streamed=False, ttft=None, itl=None,

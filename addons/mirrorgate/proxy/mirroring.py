@@ -25,6 +25,7 @@ from ..shadow.handle import Handle
 
 if TYPE_CHECKING:
     from .carrying import Carrier
+    from .shedding import Shedding
 
 __all__ = ["MirrorHandle", "Mirroring", "outcome_of", "room_for"]
 
@@ -129,6 +130,7 @@ class Mirroring:
         self._policies: dict[str, tuple[ShadowPolicySpec, bytes]] = {}
         self._subjects: dict[str, tuple[Rule, bytes]] = {}
         self.paused = False
+        self.shedding: Shedding | None = None
 
     def begin(
         self, carrier: Carrier, plan: Plan, sent: list[tuple[bytes, bytes]], body: bytes | None
@@ -199,6 +201,8 @@ class Mirroring:
     def _reason_not_to(self, carrier: Carrier) -> MirrorDropReason | None:
         if self.paused:
             return MirrorDropReason.PAUSED
+        if self.shedding is not None and self.shedding.mirrors:
+            return MirrorDropReason.OVERLOAD
         if carrier.flow.is_replay is not None:
             return MirrorDropReason.REPLAY
         if any(name.lower() == LEG_HEADER for name, _ in carrier.flow.request.headers.fields):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mitmproxy import addonmanager, ctx, exceptions, version
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -39,26 +38,23 @@ from ..records import (
 )
 from ..shadow.channel import ChannelOptions, ShadowChannel
 from ..snapshot import Snapshot
-from ..sources.files import FileSource
 from ..sources.loads import LoadScraper, ScrapeSettings
 from ..telemetry.access_log import AccessLog
-from ..telemetry.loop_lag import LoopLag
 from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
-from .aside import Aside, share_interpreter
+from .aside import share_interpreter
 from .capturing import Captures
-from .configuring import Compilation, bindings, compile_reading, counted, empty, listed, paths_of, scraped
-from .endpoint_pickers import EndpointPickers, compile_options
+from .configuration import Configuration
+from .configuring import listed, scraped
+from .endpoint_pickers import EndpointPickers
 from .health import HealthWatch
 from .labels import Labels
+from .lag import LagWatch
 from .listening import Listening
-from .options import OPTIONS, add_options, quickstart, settings_of
+from .options import OPTIONS, add_options, settings_of
 from .verdicts import Verdicts
 from .viewing import Viewing
 from .views import Exchanges, Views
-
-if TYPE_CHECKING:
-    from .kubernetes import ClusterConfiguration
 
 __all__ = ["GATEWAY", "Gateway"]
 
@@ -75,13 +71,8 @@ class Gateway:
 
     def __init__(self) -> None:
         self._rng = random.Random()
-        self._snapshot = empty()
-        self._source: FileSource | None = None
-        self._cluster: ClusterConfiguration | None = None
-        """Where the configuration comes from instead of files."""
+        self._configuration = Configuration(self._rng)
         self._opened = False
-        self._refused = 0
-        """Problems of the latest configuration, when it was refused."""
         self._started = 0.0
         self._applied = 0.0
         self._stopping = False
@@ -100,7 +91,7 @@ class Gateway:
         self._captures: Captures
         self._pickers: EndpointPickers
         self._health: HealthWatch
-        self._lag: LoopLag
+        self._lag: LagWatch
         self.metrics: Metrics
 
     # mitmproxy's hooks
@@ -118,19 +109,20 @@ class Gateway:
                         raise exceptions.OptionsError(complaint)
                     settings_of(ctx.options)
                     parse_bind(ctx.options.gateway_admin)
-                    self._read()
+                    self._configuration.read()
                 return
             if _LIVE_OPTIONS & updated:
                 settings_of(ctx.options)
-                self._read()
+                self._configuration.read()
                 self._restart_watch()
-                self._listening.apply(self._snapshot)
+                self._listening.apply(self._configuration.snapshot)
             if updated & ({option.name for option in OPTIONS} | {"stream_large_bodies", "body_size_limit"}):
                 self.plane.settings = settings_of(ctx.options)
                 self._channel.configure(self._journal_options(), ctx.options.shadow_queue_bytes)
                 self._captures.configure(ctx.options.gateway_capture)
+                self._lag.configure(ctx.options.gateway_overload_lag)
             if "mode" in updated:
-                self._listening.keep(lambda: self._snapshot)
+                self._listening.keep(lambda: self._configuration.snapshot)
         except ConfigProblems as error:
             raise exceptions.OptionsError(listed(error.problems)) from error
         except ValueError as error:
@@ -139,10 +131,10 @@ class Gateway:
     def running(self) -> None:
         if self.plane is not None:
             return  # mitmproxy has only re-imported the script
-        if self._source is None and self._cluster is None:
+        if not self._configuration.named:
             self.configure(set(_LIVE_OPTIONS))  # nothing was set, so nobody has called it
-        elif self._cluster is not None:
-            self._read()  # what concerns the cluster may have been set after gateway_config
+        elif self._configuration.cluster is not None:
+            self._configuration.read()  # what concerns the cluster may have been set after gateway_config
         self._started = time.time()
         share_interpreter()
         # mitmproxy logs every connection at INFO or below, through several handlers, printed or not (measured).
@@ -154,14 +146,17 @@ class Gateway:
             self._scraper = LoadScraper(ScrapeSettings(interval=interval), rng=self._rng)
         scraper = self._scraper
         director = Director(
-            self._snapshot,
+            self._configuration.snapshot,
             scraper.snapshot if scraper is not None else dict,
             time.monotonic,
             self._rng,
             lambda cluster: self.plane is not None and self.plane.calm(cluster),
         )
         plane = self.plane = Dataplane(director, Hooks(ctx.master.addons), settings_of(options))
-        self._listening = Listening(self._spawn, self._abort, lenient=self._cluster is not None, told=self._bound)
+        self._configuration.server = self
+        self._listening = Listening(
+            self._spawn, self._abort, lenient=self._configuration.cluster is not None, told=self._bound
+        )
         self._viewing = Viewing(plane, self._pause)
         self._verdicts = Verdicts(lambda frame: self._channel.send(frame))
         self._channel = ShadowChannel(
@@ -179,7 +174,7 @@ class Gateway:
         self._start_telemetry(plane)
         GatewayInstance.listener = plane.listen
         self._channel.start()
-        self._adopt(self._snapshot)
+        self.adopt(self._configuration.snapshot)
         if scraper is not None:
             scraper.start()
         self._start_admin()
@@ -195,45 +190,8 @@ class Gateway:
 
     # Configuration
 
-    def _read(self) -> None:
-        configured = ctx.options.gateway_config
-        if "kubernetes" in configured:
-            self._read_cluster(configured)
-            return
-        if self._cluster is not None:
-            raise ValueError("gateway_config cannot change from kubernetes to files while the gateway runs")
-        self._source = FileSource(paths_of(configured, quickstart()))
-        options = compile_options(ctx.options)
-        compilation = compile_reading(self._source.read(), self._snapshot.generation + 1, options)
-        bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
-        self._take(compilation)
-
-    def _read_cluster(self, configured: Sequence[str]) -> None:
-        from .kubernetes import ClusterConfiguration, ClusterSettings
-
-        if list(configured) != ["kubernetes"]:
-            raise ValueError("gateway_config is either kubernetes or files, not both")
-        settings = ClusterSettings.of(ctx.options)
-        if self.plane is None:
-            self._cluster = ClusterConfiguration(settings, self._rng)
-        elif self._cluster is None or settings != self._cluster.settings:
-            raise ValueError("what concerns the cluster cannot change while the gateway runs")
-
-    def _take_compiled(self, compilation: Compilation) -> None:
-        """Take a configuration of the cluster; the first one's listeners are opened by `_open_listeners`."""
-        self._take(compilation)
-        if self._opened:
-            self._listening.apply(self._snapshot)
-
-    def _take(self, compilation: Compilation) -> None:
-        for problem in compilation.warnings:
-            logger.warning("%s", problem)
-        self._snapshot = compilation.snapshot
-        self._refused = 0
-        if self.plane is not None:
-            self._adopt(compilation.snapshot)
-
-    def _adopt(self, snapshot: Snapshot) -> None:
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Let a configuration take effect, but for its listeners."""
         assert self.plane is not None
         self.plane.adopt(snapshot)
         self._applied = time.time()
@@ -253,57 +211,37 @@ class Gateway:
     def _restart_watch(self) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
-        self._watcher = self._spawn(self._watch())
+        self._watcher = self._spawn(self._configuration.follow())
 
-    async def _watch(self) -> None:
-        """Let changed manifests take effect, or refuse them whole."""
-        if self._cluster is not None:
-            await self._cluster.follow(lambda: self._snapshot, self._take_compiled)
-        assert self._source is not None
-        aside = Aside()
-        async for reading in self._source.changes():
-            try:
-                generation = self._snapshot.generation + 1
-                options = compile_options(ctx.options)
-                compilation = await aside.run(functools.partial(compile_reading, reading, generation, options))
-                bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
-            except ConfigProblems as error:
-                for problem in error.problems:
-                    logger.error("%s", problem)
-                logger.error(
-                    "the changed configuration is refused (%s); generation %d goes on serving",
-                    counted(error.problems),
-                    self._snapshot.generation,
-                )
-                self._refused = len(error.problems)
-                if self.plane is not None:
-                    self.plane.emit(ConfigRefused(time.time(), len(error.problems)))
-            except Exception:
-                logger.exception("the changed configuration could not be compiled; the old one goes on serving")
-            else:
-                self._take(compilation)
-                self._listening.apply(self._snapshot)
-                logger.info("configuration generation %d takes effect", self._snapshot.generation)
+    def listen(self, snapshot: Snapshot) -> None:
+        """Bind and close listeners as a changed configuration asks; the first one's are opened by `_open_listeners`."""
+        if self._opened:
+            self._listening.apply(snapshot)
+
+    def refused(self, problems: int) -> None:
+        """Take note that a changed configuration was refused."""
+        if self.plane is not None:
+            self.plane.emit(ConfigRefused(time.time(), problems))
 
     # Listeners
 
     async def _open_listeners(self) -> None:
         """Bind for the first time: where the configuration mirrors, once the shadow process reads, so that the first
         requests are mirrored too; production does not wait for it for long."""
-        if self._cluster is not None:
-            await self._cluster.first.wait()
-        if any(rule.mirrors for rule in rules_of(self._snapshot)):
+        if self._configuration.cluster is not None:
+            await self._configuration.cluster.first.wait()
+        if any(rule.mirrors for rule in rules_of(self._configuration.snapshot)):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SHADOW_START):
                     await self._shadow_up.wait()
         self._opened = True
-        self._listening.apply(self._snapshot, starting=True)
+        self._listening.apply(self._configuration.snapshot, starting=True)
         if (address := getattr(ctx.master, "web_url", None)) is not None:
             logger.info("mitmweb at %s", address)
 
     def _bound(self, errors: dict[str, str]) -> None:
-        if self._cluster is not None:
-            self._cluster.report(self._snapshot, errors)
+        if self._configuration.cluster is not None:
+            self._configuration.cluster.report(self._configuration.snapshot, errors)
 
     def _abort(self) -> None:
         if self.plane is not None:
@@ -325,7 +263,8 @@ class Gateway:
             logger.error("%s", error)
             sys.exit(1)
         self._exchanges = Exchanges()
-        self._lag = LoopLag(self.metrics.observe_loop_lag)
+        self._lag = LagWatch(plane, self.metrics.observe_loop_lag, self._rng)
+        self._lag.configure(ctx.options.gateway_overload_lag)
         self._lag.start()
         scraper = self._scraper
         self._views = Views(plane, self._channel, scraper.snapshot if scraper is not None else dict)
@@ -333,8 +272,8 @@ class Gateway:
         plane.subscribe(self._verdicts.handle)
         for owner in (self._views, self._access_log, self._lag, self._captures, self._pickers):
             self.metrics.register_gauges(owner.samples)
-        if self._cluster is not None:
-            self.metrics.register_gauges(self._cluster.samples)
+        if self._configuration.cluster is not None:
+            self.metrics.register_gauges(self._configuration.cluster.samples)
         self.metrics.register_gauges(self._health.samples)
         for subscriber in (self.metrics.handle, self._access_log.handle, self._exchanges.handle, self._health.handle):
             plane.subscribe(subscriber)
@@ -370,7 +309,7 @@ class Gateway:
         """Tell whether the gateway takes requests, and why not."""
         if self._stopping:
             return False, "draining"
-        if self._cluster is not None and not self._cluster.first.is_set():
+        if self._configuration.cluster is not None and not self._configuration.cluster.first.is_set():
             return False, "the cluster's first complete list is not compiled yet"
         if not self._listening.bound:
             return False, "; ".join(self._listening.errors.values()) or "the listeners are not bound yet"
@@ -380,10 +319,10 @@ class Gateway:
         return {
             "version": __version__,
             "started": self._started,
-            "generation": self._snapshot.generation,
+            "generation": self._configuration.snapshot.generation,
             "applied": self._applied,
-            "problems": self._refused,
-            "warnings": [str(problem) for problem in self._snapshot.problems],
+            "problems": self._configuration.problems,
+            "warnings": [str(problem) for problem in self._configuration.snapshot.problems],
             "bindErrors": self._listening.errors,
             "paused": self._mirroring.paused,
             "summary": summarise(self.metrics),
@@ -435,8 +374,8 @@ class Gateway:
         assert plane is not None
         if self._watcher is not None:
             self._watcher.cancel()
-        if self._cluster is not None:
-            await self._cluster.stop()
+        if self._configuration.cluster is not None:
+            await self._configuration.cluster.stop()
         if ctx.options.gateway_drain_delay > 0 and self._listening.bound:
             # Load balancers see /ready change before the listeners go.
             plane.leaving = True

@@ -105,6 +105,13 @@ OPTIONS = (
         "Milliseconds between two scrapes of a model server's /metrics. 0: none, pools are picked by in-flight alone.",
     ),
     Option(
+        "gateway_overload_lag",
+        int,
+        100,
+        "Milliseconds that the event loop may be late again and again. Over it new requests are refused (503), over a "
+        "half of it mirrors are dropped, over a quarter the control arm is left out. 0: nothing is shed.",
+    ),
+    Option(
         "gateway_queue_requests",
         int,
         0,
@@ -186,6 +193,7 @@ def settings_of(options: optmanager.OptManager) -> Settings:
     if options.gateway_endpoint_picker not in ("builtin", "external"):
         raise ValueError("gateway_endpoint_picker must be builtin or external")
     for name in (
+        "gateway_overload_lag",
         "gateway_queue_requests",
         "gateway_queue_bytes",
         "view_flows",

@@ -34,6 +34,7 @@ _LOST = frozenset(
         MirrorDropReason.NO_ENDPOINTS,
         MirrorDropReason.PROCESS_DOWN,
         MirrorDropReason.BODY_TOO_LARGE,
+        MirrorDropReason.OVERLOAD,
     )
 )
 """What lowers the coverage. The rest is intended, or the shadow process counts it itself."""
