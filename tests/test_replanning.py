@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from mirrorgate.director import Director
 from mirrorgate.plans import Plan, Refused
@@ -128,7 +129,7 @@ def test_a_pickers_list_is_walked(
     assert plan.destination is not None
     endpoints = {str(each): each for each in plan.destination.endpoints}
     choices = (endpoints["127.0.0.1:3"], endpoints["127.0.0.1:1"])
-    plan = dataclasses.replace(at_choice(plan, choices[0], "chosen by epp"), choices=choices)
+    plan = msgspec.structs.replace(at_choice(plan, choices[0], "chosen by epp"), choices=choices)
     tried: set[str] = set()
     for expected in ("127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:3"):
         assert plan.pick is not None

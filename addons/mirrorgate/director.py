@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import msgspec
+
 from .addressing import addressed
 from .admission.limits import Limits
 from .balancing import steered
@@ -231,7 +233,9 @@ class Director:
         )
         if isinstance(picked, NoEndpoint):
             return refusal_of(picked, destination, plan.model, plan.health)
-        return replace(plan, address=picked.view.address, pick=picked, pick_state=state, pick_seconds=seconds)
+        return msgspec.structs.replace(
+            plan, address=picked.view.address, pick=picked, pick_state=state, pick_seconds=seconds
+        )
 
     def started(self, plan: Plan) -> Permit:
         """Take note that a request is really sent; the permit ends its being in flight."""

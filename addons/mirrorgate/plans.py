@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -119,8 +119,7 @@ class MirrorPlan:
     address: Address | None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """How a request is sent on."""
 
     address: Address
@@ -149,10 +148,10 @@ class Plan:
     target_model: str | None = None
     priority: int = 0
     """Of the InferenceObjective that the request names, else by its model's criticality; negative may be shed."""
-    wanted: PickRequest = field(default_factory=PickRequest)
+    wanted: PickRequest = PickRequest()
     """What the pick was asked, and is asked again for another try."""
     pick: Pick | None = None
-    pick_state: PickState | None = field(default=None, repr=False)
+    pick_state: PickState | None = None
     pick_seconds: float = 0.0
     mirrors: tuple[MirrorPlan, ...] = ()
     sampled_out: tuple[Mirror, ...] = ()
@@ -161,7 +160,7 @@ class Plan:
     """The endpoint of the primary's pool that is asked again, `None` when this request has no control."""
     choices: tuple[Address, ...] = ()
     """What the pool's own endpoint picker chose, in its order of preference; empty where ours picks."""
-    health: ClusterHealth | None = field(default=None, repr=False)
+    health: ClusterHealth | None = None
     """What is known of the cluster's endpoints and learns from this request, `None` where nothing is declared."""
 
     def refused(self, refusal: Refusal) -> Refused:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+import msgspec
+
 from .addressing import addressed
 from .inference.rewriting import with_model
 from .plans import Plan
@@ -45,7 +47,7 @@ def moved(plan: Plan, tried: Collection[str], draw: Callable[[], float]) -> Plan
         body = with_model(body, target)
     assert plan.directed is not None  # of a plan by a rule
     sent = addressed(rule, backend, plan.directed.path, plan.directed.cors)
-    return replace(
+    return msgspec.structs.replace(
         plan,
         pool=backend.destination.ref,
         destination=backend.destination,
@@ -74,7 +76,7 @@ def at_choice(plan: Plan, address: Address, by: str) -> Plan:
             note=by,
             panic=False,
         )
-    return replace(plan, address=address, pick=pick)
+    return msgspec.structs.replace(plan, address=address, pick=pick)
 
 
 def at_next_choice(plan: Plan, tried: Collection[str]) -> Plan:

@@ -12,7 +12,6 @@ from typing import Any
 
 from mitmproxy import exceptions, master, options, optmanager
 from mitmproxy.tools.dump import DumpMaster
-from mitmproxy.tools.web.master import WebMaster
 
 from ..wiring.addon import Gateway
 
@@ -53,6 +52,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     opts = options.Options()
     running: master.Master
     if arguments.web:
+        from mitmproxy.tools.web.master import WebMaster  # 10 MiB that nobody else needs
+
         running = WebMaster(opts, with_termlog=True)
     else:
         running = DumpMaster(opts, with_termlog=True, with_dumper=False)

@@ -95,6 +95,8 @@ class Carrier:
         """Set when the rule says that a failed request is sent again."""
         self.gone = False
         """Whether the client has left."""
+        self.patience = 0
+        """Bytes of the request's body that may come before whoever waits for them looks again."""
         self.over = False
         """Whether nothing more goes to the client or comes from the upstream; hooks may still be running."""
         self.close = not head.keep_alive
@@ -201,7 +203,8 @@ class Carrier:
         else:
             if self.facts.state is State.RECEIVED and self.inbound.buffered > _HIGH_WATER:
                 self.connection.hold("body")
-            self.wake()
+            if self.inbound.ended or self.inbound.received > self.patience:
+                self.wake()
 
     def client_writable(self, writable: bool) -> None:
         if self.upstream is None:

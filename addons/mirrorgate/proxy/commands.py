@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import command, ctx, exceptions, flow, http
 
@@ -21,7 +21,9 @@ from ..effective import limits_of
 from ..routing.explaining import Explanation, explain
 from .dataplane import Dataplane
 from .flow_pairs import AGAIN, ENDPOINT, LEG, MIRROR, PREFIX
-from .web_view import WebView
+
+if TYPE_CHECKING:
+    from .web_view import WebView
 
 __all__ = ["Commands"]
 

@@ -9,9 +9,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 from mitmproxy import http
 
 from ..errors import Refusal
@@ -186,7 +186,7 @@ def _chosen(
     """Return the plan with the picker's choice: its endpoint, its header fields, and its body and hence its model
     instead of what our own models would have made of it."""
     sent = body if picked.body is None or body is None else picked.body
-    return replace(
+    return msgspec.structs.replace(
         at_choice(plan, choices[0], f"chosen by {picker.ref}"),
         choices=choices,
         body=sent,

@@ -207,6 +207,8 @@ async def _read_body(carrier: Carrier, directed: Directed) -> bool:
         rule = directed.rule
         idle = None if rule is None else rule.timeouts.stream_idle
         carrier.clocks.start_idle(_IDLE if idle is None else idle)
+    most, stream_over = _body_limit(carrier, directed), carrier.plane.settings.stream_over
+    carrier.patience = most if stream_over is None or _needs_body(directed) else min(most, stream_over)
     while not _too_large(carrier, directed):
         if inbound.ended or _wants_streaming(carrier, directed):
             carrier.clocks.stop("idle")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from ..admission.token_buckets import Meter, Standing
 from ..errors import Refusal
@@ -85,7 +86,7 @@ class Shaped:
         """Return the plan with what the upstream's answer has to say of the limits."""
         if not self._told:
             return plan
-        return replace(plan, response_changes=(*plan.response_changes, HeaderChanges(set=self._told)))
+        return msgspec.structs.replace(plan, response_changes=(*plan.response_changes, HeaderChanges(set=self._told)))
 
     def answer(self, pieces: list[bytes]) -> None:
         """See pieces of a streamed answer: its events are counted, in case it reports no tokens."""

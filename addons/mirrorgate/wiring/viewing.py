@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from mitmproxy import ctx
 from mitmproxy.addons.view import View
@@ -12,8 +13,10 @@ from ..proxy.commands import Commands
 from ..proxy.dataplane import Dataplane
 from ..proxy.mitm import take_client_replay
 from ..proxy.replayed import Replays
-from ..proxy.web_view import WebView
 from ..resources.shadow_policy import ShadowPolicySpec
+
+if TYPE_CHECKING:
+    from ..proxy.web_view import WebView
 
 __all__ = ["Viewing"]
 
@@ -28,9 +31,12 @@ class Viewing:
         self._plane = plane
         addons = ctx.master.addons
         view = addons.get("view")
-        self.web = WebView(view, plane, self._policy) if isinstance(view, View) else None
+        self.web: WebView | None = None
         """`None` in mitmdump, which has no view."""
-        if self.web is not None:
+        if isinstance(view, View):
+            from ..proxy.web_view import WebView  # with it comes what compares texts, 8 MiB that a headless one spares
+
+            self.web = WebView(view, plane, self._policy)
             addons.add(self.web)
             _show_comments()
         addons.add(Commands(plane, pause, self.web))
