@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from mirrorgate.testing.certificates import Authority
 from mirrorgate.testing.gateways import CHAT, RunningGateway, chat_body, running_gateway, write_manifests
+from mirrorgate.testing.http2_client import Http2Client
 from mirrorgate.testing.manifests import (
     Object,
     backend,
@@ -93,9 +94,12 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
 
 async def test_curl_asks_a_pool_over_tls(rig: Rig) -> None:
     """A client of the shelf verifies the certificate and gets its answer."""
-    code, output = await rig.curl("pool.test", "https://pool.test/v1/models", "-w", " %{http_code} %{http_version}")
-    assert code == 0, output
-    assert output.endswith(" 200 1.1")
+    for words, version in ((["--http1.1"], "1.1"), (["--http2"], "2")):
+        code, output = await rig.curl(
+            "pool.test", *words, "https://pool.test/v1/models", "-w", " %{http_code} %{http_version}"
+        )
+        assert code == 0, output
+        assert output.endswith(f" 200 {version}")
 
 
 async def test_stream_is_mirrored(rig: Rig) -> None:
@@ -110,6 +114,27 @@ async def test_stream_is_mirrored(rig: Rig) -> None:
         return len(await rig.gateway.admin.comparisons()) >= 1
 
     await rig.gateway.admin.until(mirrored, f"nothing was compared with {mirror_cluster('pool')}")
+
+
+async def test_streams_beside_each_other_over_http2(rig: Rig) -> None:
+    """Several completions stream over one connection with TLS, and each is compared with the candidate's."""
+    before = len(await rig.gateway.admin.comparisons())
+    context = rig.authority.client("h2")
+    client = await Http2Client.connect(rig.gateway.port, tls=context, server_name="pool.test")
+    async with client:
+        streams = [
+            client.begin("POST", CHAT, authority="pool.test", scheme="https", body=chat_body(stream=True))
+            for _ in range(8)
+        ]
+        for stream in streams:
+            await client.until_over(stream)
+            assert stream.status == 200
+            assert stream.body.endswith(b"data: [DONE]\n\n")
+
+    async def mirrored() -> bool:
+        return len(await rig.gateway.admin.comparisons()) >= before + 8
+
+    await rig.gateway.admin.until(mirrored, "not every exchange was compared")
 
 
 async def test_redirect_keeps_https(rig: Rig) -> None:

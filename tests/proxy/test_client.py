@@ -96,7 +96,7 @@ async def test_a_malformed_request_ends_the_connection(run: Any) -> None:
     [
         (b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 70_000, 431),
         (b"GET /" + b"y" * 70_000, 431),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00", 400),
         (b"CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n", 400),
     ],

@@ -12,13 +12,14 @@ from mitmproxy import http
 from mirrorgate.admission.limits import Limits
 from mirrorgate.errors import REPLIES, Refusal
 from mirrorgate.plans import Effective, Plan, Refused
-from mirrorgate.proxy.heads import RequestHead, request_head, response_head
+from mirrorgate.proxy.heads import RequestHead, render_response, request_head, response_head
 from mirrorgate.proxy.rendering import (
-    answer_head,
+    answer_fields,
     forwarded_head,
     last_chunk,
     local_fields,
     reason_of,
+    reason_sent,
     reply_body,
     websocket_upgrade,
 )
@@ -149,8 +150,15 @@ def answer(
     response = http.Response(b"HTTP/1.1", status, b"Upstream's", http.Headers(fields), None, None, 0, None)
     if edit is not None:
         edit(response)
-    options: dict[str, Any] = {"bodiless": head.bodiless, "old_client": False, "close": False, "date": b"today"}
-    rendered, chunked, until_close = answer_head(response, head, more.pop("plan", plan()), content, **(options | more))
+    options: dict[str, Any] = {
+        "bodiless": head.bodiless,
+        "framed": False,
+        "old_client": False,
+        "close": False,
+        "date": b"today",
+    }
+    sent, chunked, until_close = answer_fields(response, head, more.pop("plan", plan()), content, **(options | more))
+    rendered = render_response(response.status_code, reason_sent(response, head), sent)
     first, *lines, empty, end = rendered.decode().split("\r\n")
     assert (empty, end) == ("", "")
     pairs = [line.split(": ", 1) for line in lines]
@@ -169,6 +177,9 @@ LENGTH, CHUNKED = (b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked")
         ((LENGTH,), {}, {"content-length": "5"}),
         ((CHUNKED,), {}, {"transfer-encoding": "chunked"}),
         ((), {}, {"transfer-encoding": "chunked"}),
+        ((), {"framed": True, "close": True}, {}),
+        ((CHUNKED,), {"framed": True}, {}),
+        ((LENGTH,), {"framed": True}, {"content-length": "5"}),
         ((), {"old_client": True}, {"connection": "close"}),
         ((CHUNKED,), {"old_client": True}, {"connection": "close"}),
         ((LENGTH,), {"old_client": True}, {"content-length": "5", "connection": "keep-alive"}),
@@ -186,11 +197,13 @@ LENGTH, CHUNKED = (b"Content-Length", b"5"), (b"Transfer-Encoding", b"chunked")
 def test_answers_are_framed_for_the_client(
     fields: tuple[tuple[bytes, bytes], ...], options: dict[str, Any], framing: dict[str, str]
 ) -> None:
-    """By length where it is known, else in chunks, else by the connection's end; and not at all without a body."""
+    """By length where it is known, else in chunks, else by the connection's end; and not at all without a body, or
+    where the client's side frames by itself."""
     _, made, chunked, until_close = answer((b"x", b"1"), *fields, **options)
     assert made == {"x": "1", "date": "today", **framing}
     bodiless = options.get("to_head") or options.get("status", 200) != 200
     assert chunked == (made.get("transfer-encoding") == "chunked" and not bodiless)
+    bodiless = bodiless or options.get("framed", False)
     assert until_close == (not bodiless and not chunked and "content-length" not in made)
 
 
@@ -305,9 +318,10 @@ def test_fields_of_one_connection_do_not_travel_on() -> None:
     assert sent == [*kept, *OURS, (b"content-length", b"0")]
     head = response_head(200, b"OK", "1.1", (*OF_ONE_CONNECTION, kept[1]), to_head=False)
     response = http.Response(b"HTTP/1.1", 200, b"OK", http.Headers(head.fields), b"", None, 0, 0)
-    rendered, _, _ = answer_head(
-        response, head, plan(), b"ok", bodiless=False, old_client=False, close=False, date=b"now"
+    sent, _, _ = answer_fields(
+        response, head, plan(), b"ok", bodiless=False, framed=False, old_client=False, close=False, date=b"now"
     )
+    rendered = render_response(200, b"OK", sent)
     assert (
         rendered.split(b"\r\n")[1:-2]
         == [b"X-Forwarded-For: 10.1.1.1", b"x-kept: 1", b"date: now", b"content-length: 2"][1:]

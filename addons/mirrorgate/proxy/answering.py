@@ -16,7 +16,7 @@ from .heads import Fields, ResponseHead
 from .hooking import through
 from .mitm import killed
 from .overriding import Overridden, overridden, override_of, waits_for_the_end
-from .rendering import answer_head, last_chunk, websocket_upgrade
+from .rendering import answer_fields, last_chunk, reason_sent, websocket_upgrade
 from .sketch import begin_response
 
 if TYPE_CHECKING:
@@ -269,8 +269,7 @@ class Answer:
             carrier.cut(Refusal.KILLED, hook=False)
             return
         if self._streaming:
-            if self._chunked:
-                carrier.connection.write(last_chunk(response.trailers))
+            carrier.connection.end_body(response.trailers, chunked=self._chunked)
         else:
             if carrier.mirror is not None and response.raw_content:
                 carrier.mirror.answer([response.raw_content])
@@ -294,12 +293,13 @@ class Answer:
         assert plan is not None
         if not carrier.inbound.ended or carrier.plane.leaving:
             carrier.close = True
-        rendered, self._chunked, until_close = answer_head(
+        fields, self._chunked, until_close = answer_fields(
             response,
             head,
             plan,
             content,
             bodiless=self._bodiless or response.status_code == 101,
+            framed=carrier.connection.framed,
             old_client=carrier.inbound.head.version == b"HTTP/1.0",
             close=carrier.close,
             date=carrier.plane.date(),
@@ -312,8 +312,8 @@ class Answer:
             if self._chunked:  # buffered, with trailers
                 chunk = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
                 content = chunk + last_chunk(response.trailers)
-            rendered += content
-        carrier.connection.write(rendered)
+        reason = reason_sent(response, head)
+        carrier.connection.send_head(response.status_code, reason, fields, content, response.trailers)
 
     def _break(self, refusal: Refusal) -> None:
         """End an answer that broke after its head: Envoy calls every such break a protocol error."""

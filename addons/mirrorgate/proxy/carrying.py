@@ -35,7 +35,7 @@ from .uploading import Upload
 
 if TYPE_CHECKING:
     from .capturing import Tape
-    from .client import ClientConnection, Inbound
+    from .client_side import ClientSide, Inbound
     from .consulting import Consulted
     from .dataplane import Dataplane
     from .mirroring import MirrorHandle
@@ -53,7 +53,7 @@ _HIGH_WATER = 256 * 1024
 class Carrier:
     """One exchange: the flow that addons see, the connections it uses, and what is known of it."""
 
-    def __init__(self, plane: Dataplane, connection: ClientConnection, inbound: Inbound) -> None:
+    def __init__(self, plane: Dataplane, connection: ClientSide, inbound: Inbound) -> None:
         self.plane = plane
         self.connection = connection
         self.client = connection.client
@@ -299,7 +299,7 @@ class Carrier:
         if refusal is Refusal.KILLED:
             self.connection.abort()
         elif refusal is not Refusal.CLIENT_LEFT:
-            self.connection.transport.close()
+            self.connection.cut()
         if hook and not killed(self.flow):
             message = "Client disconnected." if refusal is Refusal.CLIENT_LEFT else reply.body or reply.details
             self.flow.error = mitm_flow.Error(message)

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mitmproxy import connection, http
 
 from ..errors import REPLIES, Refusal
-from ..resources.endpoints import Address
+from . import tls_hooks
+from .client_side import Inbound
 from .heads import Fields, Malformed, RequestHead, render_response
 from .http1 import RequestReader
-from .mitm import new_client, note_session, stock_mode
-from .rendering import reason_of
+from .http2 import PREFACE, Http2Connection
+from .mitm import new_client, note_end, stock_mode
+from .rendering import last_chunk, reason_of
+from .retrying import hurry
 
 if TYPE_CHECKING:
     from .carrying import Carrier
     from .dataplane import Dataplane, Port
     from .tls_contexts import Handshake
 
-__all__ = ["ClientConnection", "Inbound"]
+__all__ = ["ClientConnection"]
 
 _HELD_MOST = 64 * 1024
 """Bytes held back behind a request for a switch of protocols, until the upstream has answered it."""
@@ -34,33 +38,10 @@ _UNREAD = 10.0
 """Seconds without progress that a client may take over the rest of what was sent to it, once its connection ends."""
 
 
-class Inbound:
-    """A request as it comes in. The exchange takes its pieces; `changed` is called when there is more."""
-
-    __slots__ = ("buffered", "carrier", "direct", "ended", "flow", "head", "pieces", "received", "started", "trailers")
-
-    def __init__(self, head: RequestHead, started: float) -> None:
-        self.head = head
-        self.started = started
-        self.pieces: list[bytes] = []
-        self.buffered = 0
-        self.received = 0
-        self.ended = False
-        self.trailers: Fields = ()
-        self.carrier: Carrier | None = None
-        self.flow: http.HTTPFlow | None = None
-        """The flow that is replayed; `None` for a request of a client, which gets a new one."""
-        self.direct: Address | None = None
-        """Where a replayed request goes without being routed; `None` routes it."""
-
-    def take(self) -> list[bytes]:
-        """Take the pieces that have arrived."""
-        pieces, self.pieces, self.buffered = self.pieces, [], 0
-        return pieces
-
-
 class ClientConnection(asyncio.Protocol):
-    """A client's connection to one listener port."""
+    """A client's connection to one listener port (`client_side.ClientSide`, one exchange at a time)."""
+
+    framed = False
 
     def __init__(self, plane: Dataplane, port: Port) -> None:
         self.plane = plane
@@ -81,6 +62,8 @@ class ClientConnection(asyncio.Protocol):
         self._error: Malformed | None = None
         self._unsent = 0
         self._closed = False
+        self._first: bytes | None = b""
+        """What may still become the preface of HTTP/2; `None` once it is known to be none."""
 
     # asyncio.Protocol
 
@@ -117,25 +100,21 @@ class ClientConnection(asyncio.Protocol):
         return self.client.sni or "" if self.client.tls else None
 
     def tls_established(self, session: Handshake) -> None:
-        note_session(self.client, session)
+        tls_hooks.established(self.plane, self.client, session)
         self.since = time.monotonic()
-        self._tell("tls_established_client")
+        if self.client.alpn == b"h2":
+            self._speak_http2(b"")
 
     def tls_failed(self, session: Handshake, message: str) -> None:
-        self.client.sni = session.server_name or None
-        self.client.error = f"the TLS handshake failed: {message}"
-        self.plane.tls_failures += 1
-        self._tell("tls_failed_client")
-
-    def _tell(self, hook: str) -> None:
-        """Call a hook of mitmproxy's that is about the client's TLS, if anybody listens."""
-        hooks = self.plane.hooks
-        if hooks.listens(hook) and (pending := hooks.fire(hook, hooks.tls_data(self.client))) is not None:
-            self.plane.spawn(pending)
+        tls_hooks.failed(self.plane, self.client, session, message)
 
     def data_received(self, data: bytes) -> None:
         if self._discarding:
             return
+        if self._first is not None:
+            data = self._after_preface(data)
+            if not data:
+                return
         if self._tunnel:
             if self.carrier is not None:
                 self.carrier.tunnel_data(data)
@@ -147,6 +126,27 @@ class ClientConnection(asyncio.Protocol):
             self.hold("upgrade")
         self._advance()
 
+    def _after_preface(self, data: bytes) -> bytes:
+        """Return what is HTTP/1.1; HTTP/2 begins with a preface that no request of HTTP/1.1 begins with."""
+        first = (self._first or b"") + data
+        if first.startswith(PREFACE):
+            self._speak_http2(first)
+            return b""
+        if PREFACE.startswith(first):
+            self._first = first  # the idle time goes on, so that a preface without end is no way to stay
+            return b""
+        self._first = None
+        return first
+
+    def _speak_http2(self, data: bytes) -> None:
+        """Hand the connection over."""
+        link = Http2Connection(self.plane, self.port, self.client, self.transport)
+        self.transport.set_protocol(link)
+        self.plane.handed_over(self, link)
+        self._closed = True  # nothing of it is ours any more
+        if data:
+            link.data_received(data)
+
     def eof_received(self) -> bool:
         # A client that shuts its writing side down is taken for gone, as in Envoy: a close looks the same.
         if self._tunnel and self.carrier is not None:
@@ -156,16 +156,12 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed = True
-        self.client.timestamp_end = time.time()
-        self.client.state = connection.ConnectionState.CLOSED
+        note_end(self.client)
         if self.carrier is not None:
             self.carrier.client_left()
         self._queue.clear()
         self._drained = None
         self.plane.disconnected(self)
-        pending = self.plane.hooks.fire("client_disconnected", self.client)
-        if pending is not None:
-            self.plane.spawn(pending)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -211,6 +207,11 @@ class ClientConnection(asyncio.Protocol):
         return self.plane.storing
 
     @property
+    def active(self) -> int:
+        """Exchanges under way."""
+        return int(self.carrier is not None)
+
+    @property
     def closed(self) -> bool:
         return self._closed or self.transport.is_closing()
 
@@ -225,6 +226,30 @@ class ClientConnection(asyncio.Protocol):
             self._paused.discard(reason)
             if not self._paused and not self.transport.is_closing():
                 self.transport.resume_reading()
+
+    def send_continue(self) -> None:
+        self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def send_head(
+        self,
+        status: int,
+        reason: bytes,
+        fields: Sequence[tuple[bytes, bytes]],
+        content: bytes | None,
+        trailers: http.Headers | None = None,
+    ) -> None:
+        """Send an answer's head, and with it a body that is framed already; `None` when the body follows."""
+        head = render_response(status, reason, fields)
+        self.write(head + content if content else head)
+
+    def end_body(self, trailers: http.Headers | None, *, chunked: bool) -> None:
+        """Send the end of a body that streamed."""
+        if chunked:
+            self.write(last_chunk(trailers))
+
+    def cut(self) -> None:
+        """End an answer that is not whole, so that the client can tell."""
+        self.transport.close()
 
     def write(self, data: bytes) -> None:
         if not self._closed and not self._discarding:
@@ -310,7 +335,9 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
 
     def drain(self) -> None:
-        """Close when nothing is under way; otherwise the exchange closes it."""
+        """Close when nothing is under way; otherwise the exchange closes it, which waits for no person."""
+        if self.carrier is not None:
+            hurry(self.carrier)
         if self.carrier is None and not self._queue and not self._closed:
             self.transport.close()
 

@@ -28,9 +28,11 @@ from ..routing.table import Rule
 from ..snapshot import Snapshot
 from .capturing import Capture
 from .carrying import Carrier
-from .client import ClientConnection, Inbound
+from .client import ClientConnection
+from .client_side import ClientLink, ClientSide, Inbound
 from .connection_settings import ConnectionSettings, settings_of
 from .flow_control import FlowControl
+from .http2_limits import Http2Limits
 from .mirroring import MirrorHandle, Mirroring
 from .mitm import GatewayMode, Hooks
 from .sketch import AnyFlow, Sketch
@@ -50,7 +52,7 @@ _SWEEP = 1.0
 """Seconds between looks at idle connections; their limits are minutes."""
 
 
-_PROTOCOLS = ("http/1.1",)
+_PROTOCOLS = ("h2", "http/1.1")
 """What clients are offered by ALPN."""
 
 
@@ -75,6 +77,7 @@ class Settings:
     """Whether streamed bodies are kept on the flow too (mitmproxy's `store_streamed_bodies`)."""
     queue: QueueLimits = field(default_factory=QueueLimits)
     """Of requests that wait for a saturated InferencePool; by default none does."""
+    http2: Http2Limits = field(default_factory=Http2Limits)
     drain_timeout: float = 30.0
     """How long running exchanges may take to end when the gateway stops."""
 
@@ -116,7 +119,7 @@ class Dataplane:
         self.tls = TlsContexts(lambda: director.snapshot.router, _PROTOCOLS)
         self.tls_failures = 0
         """Handshakes that came to nothing."""
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[ClientLink] = set()
         self.pools: dict[str, ClusterPool] = {}
         self.meters = Meters()
         self.rng = random.Random()
@@ -179,10 +182,6 @@ class Dataplane:
         self.draining = self.leaving = True
         self.flow_control.flush()
         for client in list(self.connections):
-            if client.carrier is not None:
-                client.carrier.hooks.let_go()
-                if client.carrier.retrying is not None:
-                    client.carrier.retrying.hurry()
             client.drain()
         if self.connections:
             self._idle = asyncio.Event()
@@ -208,15 +207,22 @@ class Dataplane:
 
     # For connections and exchanges
 
-    def connected(self, client: ClientConnection) -> None:
+    def connected(self, client: ClientLink) -> None:
         self.connections.add(client)
 
-    def disconnected(self, client: ClientConnection) -> None:
-        self.connections.discard(client)
+    def handed_over(self, before: ClientLink, after: ClientLink) -> None:
+        """Take note that a connection turned out to speak another version of HTTP."""
+        self.connections.discard(before)
+        self.connections.add(after)
+
+    def disconnected(self, link: ClientLink) -> None:
+        self.connections.discard(link)
+        if (pending := self.hooks.fire("client_disconnected", link.client)) is not None:
+            self.spawn(pending)
         if self._idle is not None and not self.connections:
             self._idle.set()
 
-    def start(self, client: ClientConnection, inbound: Inbound) -> None:
+    def start(self, client: ClientSide, inbound: Inbound) -> None:
         """Begin an exchange."""
         if self.shedding is not None and self.shedding.refuses() and inbound.flow is None:
             self.shedding.refuse(client, inbound)
@@ -226,7 +232,7 @@ class Dataplane:
         inbound.carrier = carrier
         carrier.start()
 
-    def new_flow(self, client: ClientConnection, inbound: Inbound) -> AnyFlow:
+    def new_flow(self, client: ClientSide, inbound: Inbound) -> AnyFlow:
         """Sketch the flow that addons see. Host and port are the authority's until an addon changes them."""
         if inbound.flow is not None:
             return inbound.flow
@@ -289,7 +295,7 @@ class Dataplane:
         self.emit(facts.finish(time.time()))
 
     def rejected(
-        self, client: ClientConnection, refusal: Refusal, message: str, inbound: Inbound | None = None
+        self, client: ClientLink | ClientSide, refusal: Refusal, message: str, inbound: Inbound | None = None
     ) -> None:
         """Tell of bytes that were no request, or of a request that was not looked at."""
         reply = REPLIES[refusal]

@@ -32,6 +32,7 @@ __all__ = [
     "check_version",
     "killed",
     "new_client",
+    "note_end",
     "note_session",
     "stock_mode",
     "take_client_replay",
@@ -301,6 +302,12 @@ def note_session(client: connection.Client, session: ssl.SSLObject) -> None:
     client.tls_version = session.version()  # type: ignore[assignment]
     if certificate is not None:
         client.certificate_list = [certs.Cert(x509.load_der_x509_certificate(certificate))]
+
+
+def note_end(client: connection.Client) -> None:
+    """Write down that a client's connection is gone."""
+    client.timestamp_end = time.time()
+    client.state = connection.ConnectionState.CLOSED
 
 
 def killed(held: AnyFlow) -> bool:

@@ -16,12 +16,14 @@ from .sketch import ResponseSketch
 
 __all__ = [
     "Fields",
-    "answer_head",
+    "answer_fields",
     "forwarded_head",
     "last_chunk",
     "local_fields",
     "reason_of",
+    "reason_sent",
     "reply_body",
+    "sent_trailers",
     "websocket_upgrade",
 ]
 
@@ -126,21 +128,22 @@ def forwarded_head(
     return kept
 
 
-def answer_head(
+def answer_fields(
     response: http.Response | ResponseSketch,
     head: ResponseHead,
     plan: Plan,
     content: bytes | None,
     *,
     bodiless: bool,
+    framed: bool,
     old_client: bool,
     close: bool,
     date: bytes,
-) -> tuple[bytes, bool, bool]:
-    """Render the answer's head. Returns it, whether the body is chunked, and whether it lasts until the close.
+) -> tuple[Fields, bool, bool]:
+    """Make the answer's header fields. Returns them, whether the body is chunked, and whether it lasts until the close.
 
     `content` is a buffered body, `None` for one that streams. `bodiless` says that none is sent, whatever there is.
-    `old_client` speaks HTTP/1.0.
+    `framed` says that the client's side marks the end by itself (HTTP/2); `old_client` speaks HTTP/1.0.
     """
     status = response.status_code
     fields: Fields = []
@@ -172,38 +175,48 @@ def answer_head(
         # What the body's framing would be may be told, except with 204 (RFC 9110, 8.6; RFC 9112, 6.1).
         if status != 204 and length is not None and not head.chunked:
             fields.append((b"content-length", length))
-        elif head.chunked and status not in (204, 304) and not old_client:
+        elif head.chunked and status not in (204, 304) and not old_client and not framed:
             fields.append((b"transfer-encoding", b"chunked"))
     elif content is not None:
-        if response.trailers and not old_client:
+        if response.trailers and not old_client and not framed:
             chunked = True
         else:
             fields.append((b"content-length", b"%d" % len(content)))
     elif length is not None and not head.chunked:
         fields.append((b"content-length", length))
+    elif framed:
+        pass
     elif old_client:
         until_close = True
     else:
         chunked = True
     if chunked:
         fields.append((b"transfer-encoding", b"chunked"))
-    if status != 101:
+    if status != 101 and not framed:
         if close or until_close:
             fields.append((b"connection", b"close"))
         elif old_client:
             fields.append((b"connection", b"keep-alive"))
-    # The phrase is the gateway's own, as Envoy's is, unless an addon has chosen one.
-    reason = reason_of(status) if response.data.reason == head.reason else response.data.reason
-    rendered = b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join([b"%b: %b\r\n" % field for field in fields]))
-    return rendered, chunked, until_close
+    return fields, chunked, until_close
+
+
+def reason_sent(response: http.Response | ResponseSketch, head: ResponseHead) -> bytes:
+    """Return the phrase of an answer: the gateway's own, as Envoy's is, unless an addon has chosen one."""
+    return reason_of(response.status_code) if response.data.reason == head.reason else response.data.reason
 
 
 def last_chunk(trailers: http.Headers | None) -> bytes:
     """Render the end of a chunked body, with those trailers that may be sent on; a client's must not speak for us."""
     if not trailers:
         return b"0\r\n\r\n"
-    fields = [field for field in without_unfit_trailers(trailers.fields) if not _spoken_for_us(field[0].lower())]
-    return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in fields])
+    return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in sent_trailers(trailers)])
+
+
+def sent_trailers(trailers: http.Headers | None) -> Fields:
+    """Return those trailers that may be sent on."""
+    if not trailers:
+        return []
+    return [field for field in without_unfit_trailers(trailers.fields) if not _spoken_for_us(field[0].lower())]
 
 
 def _spoken_for_us(name: bytes) -> bool:

@@ -14,7 +14,8 @@ from typing import Any
 from mitmproxy import connection, flow, http
 
 from ..resources.endpoints import Address
-from .client import ClientConnection, Inbound
+from .client import ClientConnection
+from .client_side import Inbound
 from .dataplane import Dataplane, Port
 from .flow_pairs import AGAIN, ENDPOINT, LEG, LINKS, PREFIX
 from .heads import Malformed, request_head

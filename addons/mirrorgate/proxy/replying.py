@@ -200,13 +200,14 @@ def _write(carrier: Carrier, status: int, reason: bytes, fields: list[tuple[byte
         carrier.close = True
     if not any(name.lower() == b"date" for name, _ in fields):
         fields.append((b"date", carrier.plane.date()))
-    if carrier.close:
+    if carrier.connection.framed:
+        pass
+    elif carrier.close:
         fields.append((b"connection", b"close"))
     elif carrier.inbound.head.version == b"HTTP/1.0":
         fields.append((b"connection", b"keep-alive"))
-    rendered = b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join([b"%b: %b\r\n" % f for f in fields]))
     if carrier.facts.method == "HEAD" or status in (204, 304):
         body = b""
     carrier.facts.bytes_sent = len(body)
-    carrier.connection.write(rendered + body)
+    carrier.connection.send_head(status, reason, fields, body)
     carrier.finish()

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["request_phase"]
 
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
 _IDLE = Effective().stream_idle
 """How long a client may be silent inside a body, where no rule says."""
 
@@ -49,7 +47,7 @@ async def request_phase(carrier: Carrier) -> None:
         flow.request.stream = False
     if carrier.inbound.head.expects_continue:
         if body_pending and not _too_large(carrier, directed):
-            carrier.connection.write(_CONTINUE)
+            carrier.connection.send_continue()
         flow.request.headers.pop("expect", None)
     before = _signature(carrier)
     if _wants_streaming(carrier, directed):

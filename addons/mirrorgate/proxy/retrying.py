@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .carrying import Carrier
     from .upstream import ClusterPool
 
-__all__ = ["Retrying"]
+__all__ = ["Retrying", "hurry"]
 
 
 class Retrying:
@@ -146,3 +146,10 @@ class Retrying:
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+
+def hurry(carrier: Carrier) -> None:
+    """Let an exchange wait for no person and for no pause between tries: the gateway is about to stop."""
+    carrier.hooks.let_go()
+    if carrier.retrying is not None:
+        carrier.retrying.hurry()

@@ -13,11 +13,10 @@ from ..admission.overload import Overload, Shed
 from ..errors import REPLIES, Refusal
 from ..plans import Refused
 from ..telemetry.samples import Sample
-from .heads import render_response
 from .rendering import local_fields, reason_of, reply_body
 
 if TYPE_CHECKING:
-    from .client import ClientConnection, Inbound
+    from .client_side import ClientSide, Inbound
 
 __all__ = ["Shedding"]
 
@@ -62,7 +61,7 @@ class Shedding:
         """Whether no control leg is sent."""
         return self._overload.shed >= Shed.CONTROL
 
-    def refuse(self, client: ClientConnection, inbound: Inbound) -> None:
+    def refuse(self, client: ClientSide, inbound: Inbound) -> None:
         """Answer a request of which no more than the head was looked at. mitmproxy has no flow for it."""
         plane, head = client.plane, inbound.head
         reply = REPLIES[Refusal.OVERLOAD]
@@ -71,12 +70,14 @@ class Shedding:
         close = not inbound.ended or not head.keep_alive or plane.leaving
         fields = local_fields(body, content_type, ((b"retry-after", b"1"),))
         fields.append((b"date", plane.date()))
-        if close:
+        if client.framed:
+            pass
+        elif close:
             fields.append((b"connection", b"close"))
         elif head.version == b"HTTP/1.0":
             fields.append((b"connection", b"keep-alive"))
-        rendered = render_response(reply.status, reason_of(reply.status), fields)
-        client.write(rendered if head.method == b"HEAD" else rendered + body)
+        content = b"" if head.method == b"HEAD" else body
+        client.send_head(reply.status, reason_of(reply.status), fields, content)
         plane.rejected(client, Refusal.OVERLOAD, body.decode(), inbound)
         client.exchange_done(close=close)
 

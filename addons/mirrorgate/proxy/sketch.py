@@ -64,13 +64,15 @@ class _Message:
 
 
 class _Request(_Message):
-    __slots__ = ("host", "method", "path", "port", "scheme", "version")
+    __slots__ = ("authority", "host", "method", "path", "port", "scheme", "version")
 
     def __init__(self, head: RequestHead, scheme: bytes, host: str, port: int, started: float) -> None:
         super().__init__(head.fields, started)
         self.scheme = scheme
         self.host = host
         self.port = port
+        # As mitmproxy has it: a pseudo-header field, which HTTP/1 does not have.
+        self.authority = head.authority if head.version == b"HTTP/2.0" else b""
         self.method = head.method
         self.path = head.path
         self.version = head.version
@@ -153,8 +155,8 @@ def draw(sketch: Sketch, client: connection.Client) -> http.HTTPFlow:
     ours = sketch.request
     drawn.timestamp_created = ours.timestamp_start
     drawn.request = http.Request(
-        ours.host, ours.port, ours.method, ours.scheme, b"", ours.path, ours.version, http.Headers(ours.headers.fields),
-        ours.content, ours.trailers, ours.timestamp_start, ours.timestamp_end,
+        ours.host, ours.port, ours.method, ours.scheme, ours.authority, ours.path, ours.version,
+        http.Headers(ours.headers.fields), ours.content, ours.trailers, ours.timestamp_start, ours.timestamp_end,
     )  # fmt: skip
     drawn.request.stream = ours.stream
     theirs = sketch.response

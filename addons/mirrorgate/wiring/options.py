@@ -12,6 +12,7 @@ from mitmproxy.utils import human
 
 from ..admission.flow_queue import QueueLimits
 from ..proxy.dataplane import Settings
+from ..proxy.http2_limits import Http2Limits
 
 __all__ = ["OPTIONS", "Option", "add_options", "quickstart", "settings_of"]
 
@@ -91,6 +92,23 @@ OPTIONS = (
     Option("gateway_max_header_bytes", int, 61440, "Largest request or response head. More is answered 431."),
     Option("gateway_header_timeout", int, 60, "Seconds that a request's head may take to arrive. Then 408."),
     Option("gateway_idle_timeout", int, 3600, "Seconds that a client's connection may idle between requests."),
+    Option(
+        "gateway_http2_streams", int, 100, "Requests at a time on one HTTP/2 connection of a client. More are refused."
+    ),
+    Option(
+        "gateway_http2_resets",
+        int,
+        500,
+        "Requests that an HTTP/2 client may give up at once, and a tenth of it each second (rapid reset). Over it the "
+        "connection ends.",
+    ),
+    Option(
+        "gateway_http2_control_frames",
+        int,
+        1000,
+        "HTTP/2 frames without content that a client may send at once, and a tenth of it each second. Over it the "
+        "connection ends.",
+    ),
     Option("gateway_drain_timeout", int, 30, "Seconds that running requests get to end when the gateway stops."),
     Option(
         "gateway_drain_delay",
@@ -186,6 +204,9 @@ def settings_of(options: optmanager.OptManager) -> Settings:
         "gateway_idle_timeout",
         "gateway_queue_timeout",
         "gateway_endpoint_picker_timeout",
+        "gateway_http2_streams",
+        "gateway_http2_resets",
+        "gateway_http2_control_frames",
     )
     for name in positive:
         if getattr(options, name) <= 0:
@@ -214,6 +235,13 @@ def settings_of(options: optmanager.OptManager) -> Settings:
         store_streamed=options.store_streamed_bodies,
         queue=QueueLimits(
             options.gateway_queue_requests, options.gateway_queue_bytes, float(options.gateway_queue_timeout)
+        ),
+        http2=Http2Limits(
+            streams=options.gateway_http2_streams,
+            resets=options.gateway_http2_resets,
+            resets_per_second=options.gateway_http2_resets / 10,
+            controls=options.gateway_http2_control_frames,
+            controls_per_second=options.gateway_http2_control_frames / 10,
         ),
         drain_timeout=float(options.gateway_drain_timeout),
     )

@@ -124,7 +124,7 @@ class Views:
         mirroring = self._plane.mirroring
         yield Sample("mirrorgate_shadow_paused", float(mirroring is not None and mirroring.paused))
         yield Sample("mirrorgate_tls_handshake_failures_total", self._plane.tls_failures)
-        active = sum(client.carrier is not None for client in self._plane.connections)
+        active = sum(client.active for client in self._plane.connections)
         yield Sample("mirrorgate_downstream_connections", len(self._plane.connections), {"listener": "all"})
         yield Sample("mirrorgate_downstream_requests_active", active, {"listener": "all"})
 
