@@ -165,6 +165,8 @@ def test_every_failure_that_is_retried_is_a_refusal_of_the_upstreams() -> None:
         Refusal.CONNECT_TIMEOUT,
         Refusal.UPSTREAM_CLOSED,
         Refusal.UPSTREAM_PROTOCOL,
+        Refusal.UPSTREAM_RESET,
+        Refusal.UPSTREAM_REFUSED,
         Refusal.PER_TRY_TIMEOUT,
         Refusal.MAX_DURATION,
     }

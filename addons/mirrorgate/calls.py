@@ -17,6 +17,8 @@ _NO_ANSWER = {
     Refusal.CONNECT_TIMEOUT: False,
     Refusal.UPSTREAM_CLOSED: False,
     Refusal.UPSTREAM_PROTOCOL: False,
+    Refusal.UPSTREAM_RESET: False,
+    Refusal.UPSTREAM_REFUSED: False,
     Refusal.REQUEST_TIMEOUT: True,
     Refusal.PER_TRY_TIMEOUT: True,
     Refusal.STREAM_IDLE: True,

@@ -79,6 +79,9 @@ class Refusal(enum.StrEnum):
     CONNECT_TIMEOUT = "connect_timeout"
     UPSTREAM_CLOSED = "upstream_closed"
     UPSTREAM_PROTOCOL = "upstream_protocol"
+    UPSTREAM_RESET = "upstream_reset"
+    UPSTREAM_REFUSED = "upstream_refused"
+    """The server took the request's stream back (HTTP/2), or had not begun with it."""
     REQUEST_TIMEOUT = "request_timeout"
     PER_TRY_TIMEOUT = "per_try_timeout"
     STREAM_IDLE = "stream_idle"
@@ -176,6 +179,10 @@ REPLIES: dict[Refusal, LocalReply] = {
         503, "UC", _reset("connection_termination"), _BEFORE_HEADERS + "connection termination"
     ),
     Refusal.UPSTREAM_PROTOCOL: LocalReply(502, "UPE", _reset("protocol_error"), _BEFORE_HEADERS + "protocol error"),
+    Refusal.UPSTREAM_RESET: LocalReply(503, "UR", _reset("remote_reset"), _BEFORE_HEADERS + "remote reset"),
+    Refusal.UPSTREAM_REFUSED: LocalReply(
+        503, "UR", _reset("remote_refused_stream_reset"), _BEFORE_HEADERS + "remote refused stream reset"
+    ),
     Refusal.REQUEST_TIMEOUT: LocalReply(504, "UT", "response_timeout", "upstream request timeout"),
     Refusal.PER_TRY_TIMEOUT: LocalReply(504, "UT", "upstream_per_try_timeout", "upstream request timeout"),
     Refusal.STREAM_IDLE: LocalReply(504, "SI", "stream_idle_timeout", "stream timeout"),

@@ -171,3 +171,8 @@ class Plan(msgspec.Struct, frozen=True):
     def conversation(self) -> str | None:
         """What ties the turns of the request's conversation together; read anew at every call."""
         return None if self.inference is None else self.inference.conversation
+
+    @property
+    def http2(self) -> bool:
+        """Whether the endpoint speaks HTTP/2 with prior knowledge."""
+        return self.destination is not None and self.destination.http2

@@ -44,6 +44,8 @@ FAILURES: dict[Refusal, frozenset[Trigger]] = {
     Refusal.CONNECT_TIMEOUT: _ANY_RESET | {Trigger.CONNECT_FAILURE, Trigger.RESET_BEFORE_REQUEST},
     Refusal.UPSTREAM_CLOSED: _ANY_RESET,
     Refusal.UPSTREAM_PROTOCOL: _ANY_RESET,
+    Refusal.UPSTREAM_RESET: _ANY_RESET,
+    Refusal.UPSTREAM_REFUSED: _ANY_RESET | {Trigger.REFUSED_STREAM},
     Refusal.PER_TRY_TIMEOUT: _ANY_RESET,
     Refusal.MAX_DURATION: _ANY_RESET,
 }

@@ -100,6 +100,8 @@ async def test_a_connection_that_ends_while_an_addon_looks_at_it_is_not_dialled_
 class Waits:
     """Somebody who wants a connection."""
 
+    http2 = False
+
     def __init__(self, port: int) -> None:
         self.address = Address("127.0.0.1", port)
         self.client = new_client(("127.0.0.1", 1), ("127.0.0.1", 2), stock_mode(2))

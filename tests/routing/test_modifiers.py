@@ -40,3 +40,35 @@ spec:
     (match,) = table.listeners[0].matches
     assert match.rule.redirect is not None
     assert match.rule.redirect.path == PathRewrite("/", "/v1")
+
+
+def test_a_mirror_that_speaks_http2_is_refused(compiled: Callable[..., Compiled]) -> None:
+    """Copies are sent in HTTP/1.1; the route says so, and the primary goes on."""
+    found = compiled("""
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gateway}
+spec: {gatewayClassName: any, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: route}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+  - backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: server}]
+    filters:
+    - type: RequestMirror
+      requestMirror: {backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: server}}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: Backend
+metadata: {name: server}
+spec: {appProtocols: [gateway.envoyproxy.io/h2c], endpoints: [{ip: {address: 127.0.0.1, port: 1}}]}
+""")
+    (match,) = found.table.listeners[0].matches
+    assert match.rule.mirrors == ()
+    assert match.rule.backends[0].destination is not None
+    assert match.rule.backends[0].destination.http2
+    parents = found.statuses["HTTPRoute", "default", "route"]["parents"]
+    assert "UnsupportedProtocol" in str(parents)

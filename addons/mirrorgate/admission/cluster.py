@@ -18,6 +18,9 @@ The algorithm is Envoy's connection pool's, as measured (`docs/compatibility.md`
 
     an attempt to connect fails: every queued request of that endpoint fails with it
 
+A connection is ready while it can take one more request: over HTTP/1.1 when it has none, over HTTP/2 while the server
+takes more streams than are in use. What is said of a connection's one request holds for each of its streams.
+
 Every method changes the counts first and returns what is to be done; the caller then does the I/O. `Connection` and
 `Waiter` are the caller's own objects, opaque and hashable by identity. A call that no action led up to (a connection
 given back twice, a waiter that waits already) is a bug of the caller's: it raises, and the counts stay as they are.
@@ -114,7 +117,12 @@ class Gauges:
 @dataclass(slots=True)
 class _Endpoint[W: Hashable, C: Hashable]:
     ready: deque[C] = field(default_factory=deque)
-    busy: set[C] = field(default_factory=set)
+    busy: dict[C, int] = field(default_factory=dict)
+    """Requests on each connection that has some; one with room for more is `ready`, too."""
+    streams: dict[C, int] = field(default_factory=dict)
+    """Requests at a time on those connections that take more than one."""
+    expected: int = 1
+    """Requests that a connection which is being opened will take, as far as is known."""
     queue: dict[W, None] = field(default_factory=dict)
     """Ordered, so that leaving the queue is O(1) too."""
     connections: int = 0
@@ -176,8 +184,11 @@ class Cluster[W: Hashable, C: Hashable]:
             return Refusal.ACTIVE_OVERFLOW if self.active >= self.limits.parallel else None
         return Refusal.PENDING_OVERFLOW if self.pending >= self.limits.pending else None
 
-    def request(self, endpoint: str, waiter: W) -> list[Action[W, C]]:
-        """Admit a request to the endpoint, queue it for a connection, or refuse it."""
+    def request(self, endpoint: str, waiter: W, streams: int = 1) -> list[Action[W, C]]:
+        """Admit a request to the endpoint, queue it for a connection, or refuse it.
+
+        `streams` is how many requests a connection to an endpoint that has none yet is expected to take at a time.
+        """
         state = self._endpoints.get(endpoint)
         if state is not None and waiter in state.queue:
             raise ValueError(f"{waiter!r} waits for {endpoint} already")
@@ -188,7 +199,7 @@ class Cluster[W: Hashable, C: Hashable]:
             self.counters.pending_overflow += 1
             return [Refuse(waiter, Refusal.PENDING_OVERFLOW)]
         if state is None:
-            state = self._endpoints[endpoint] = _Endpoint()
+            state = self._endpoints[endpoint] = _Endpoint(expected=streams)
         self.pending += 1
         self.counters.pending_total += 1
         state.queue[waiter] = None
@@ -203,12 +214,30 @@ class Cluster[W: Hashable, C: Hashable]:
         self.pending -= 1
         return True
 
-    def opened(self, endpoint: str, connection: C) -> list[Action[W, C]]:
-        """Take note that a connection asked for by `Open` is established."""
+    def opened(self, endpoint: str, connection: C, streams: int = 1) -> list[Action[W, C]]:
+        """Take note that a connection asked for by `Open` is established, and takes so many requests at a time."""
         state = self._connecting(endpoint)
         state.connecting -= 1
         self.counters.connections_opened += 1
-        state.ready.append(connection)
+        if streams > 0:
+            state.ready.append(connection)
+        if streams != 1:
+            state.streams[connection] = streams
+        state.expected = max(1, streams)
+        return self._drain(endpoint, state)
+
+    def resized(self, endpoint: str, connection: C, streams: int) -> list[Action[W, C]]:
+        """Take note that a connection's server takes so many requests at a time from now on."""
+        state = self._endpoints.get(endpoint)
+        if state is None or (connection not in state.ready and connection not in state.busy):
+            return []
+        state.streams[connection] = streams
+        state.expected = max(1, streams)
+        is_ready, has_room = connection in state.ready, state.busy.get(connection, 0) < streams
+        if is_ready and not has_room:
+            state.ready.remove(connection)
+        elif has_room and not is_ready:
+            state.ready.append(connection)
         return self._drain(endpoint, state)
 
     def open_failed(self, endpoint: str, reason: Refusal) -> list[Action[W, C]]:
@@ -227,12 +256,11 @@ class Cluster[W: Hashable, C: Hashable]:
         state = self._endpoints.get(endpoint)
         if state is None or connection not in state.busy:
             raise ValueError(f"{connection!r} to {endpoint} is not in use")
-        state.busy.remove(connection)
-        self.active -= 1
-        if reusable:
+        left = self._detach(state, connection)
+        if not reusable:
+            self._give_up(endpoint, state, connection)
+        elif not state.streams or (connection not in state.ready and left < state.streams.get(connection, 1)):
             state.ready.append(connection)
-        else:
-            self._lose(endpoint, state)
         return self._drain(endpoint, state)
 
     def stale(self, endpoint: str, connection: C, waiter: W) -> list[Action[W, C]]:
@@ -244,25 +272,24 @@ class Cluster[W: Hashable, C: Hashable]:
         state = self._endpoints.get(endpoint)
         if state is None or connection not in state.busy:
             raise ValueError(f"{connection!r} to {endpoint} is not in use")
-        state.busy.remove(connection)
-        self.active -= 1
+        self._detach(state, connection)
+        self._give_up(endpoint, state, connection)
         if state.ready:
-            self._lose(endpoint, state)
             return [self._attach(state, waiter)]
         self.pending += 1
+        self._endpoints[endpoint] = state
         state.queue = {waiter: None, **state.queue}
-        self._lose(endpoint, state)
         return self._connect(endpoint, state)
 
     def idle_closed(self, endpoint: str, connection: C) -> list[Action[W, C]]:
-        """Take note that a ready connection is gone; nothing when it was not among the ready ones.
+        """Take note that a ready connection is gone, or takes no more requests; nothing when it was not ready.
 
-        Nobody waits at an endpoint that has a ready connection, so there is nothing to be done.
+        Nobody waits at an endpoint that has a ready connection, so there is nothing to be done. It counts for as long
+        as it has requests.
         """
         state = self._endpoints.get(endpoint)
         if state is not None and connection in state.ready:
-            state.ready.remove(connection)
-            self._lose(endpoint, state)
+            self._give_up(endpoint, state, connection)
         return []
 
     def apply(self, limits: Limits) -> list[Action[W, C]]:
@@ -295,9 +322,27 @@ class Cluster[W: Hashable, C: Hashable]:
             return Refuse(waiter, Refusal.ACTIVE_OVERFLOW)
         self.active += 1
         # The connection used last is the one that the server is least likely to have closed.
-        connection = state.ready.pop()
-        state.busy.add(connection)
+        connection = state.ready[-1]
+        used = state.busy[connection] = state.busy.get(connection, 0) + 1
+        if used >= state.streams.get(connection, 1):
+            state.ready.pop()
         return Assign(waiter, connection)
+
+    def _detach(self, state: _Endpoint[W, C], connection: C) -> int:
+        """Take a request off its connection. How many it has left."""
+        self.active -= 1
+        left = state.busy.pop(connection) - 1
+        if left:
+            state.busy[connection] = left
+        return left
+
+    def _give_up(self, endpoint: str, state: _Endpoint[W, C], connection: C) -> None:
+        """Hand a connection out no more; it is lost once it has no requests."""
+        if connection in state.ready:
+            state.ready.remove(connection)
+        if connection not in state.busy:
+            state.streams.pop(connection, None)
+            self._lose(endpoint, state)
 
     def _drain(self, endpoint: str, state: _Endpoint[W, C]) -> list[Action[W, C]]:
         actions: list[Action[W, C]] = []
@@ -311,7 +356,7 @@ class Cluster[W: Hashable, C: Hashable]:
         return actions
 
     def _connect(self, endpoint: str, state: _Endpoint[W, C]) -> list[Action[W, C]]:
-        if len(state.queue) <= state.connecting:
+        if len(state.queue) <= state.connecting * state.expected:
             return []
         limits = self.limits
         if self.connections >= limits.connections or state.connections >= limits.per_endpoint_connections:

@@ -78,7 +78,7 @@ class Answer:
         facts.streamed = response.headers.get("content-type", "").lower().startswith(_EVENT_STREAMS)
         limit = carrier.plane.settings.stream_over
         large = limit is not None and (limit == 0 or (head.content_length or 0) > limit)
-        if facts.streamed or large or head.status == 101:
+        if facts.streamed or large or head.status == 101 or carrier.inbound.head.streams_both_ways:
             response.stream = True
         pending = carrier.hooks.fire("responseheaders")
         if carrier.consulted is not None:

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from .dataplane import Dataplane
     from .mirroring import MirrorHandle
     from .shaping import Shaped
-    from .upstream import ClusterPool, Upstream
+    from .upstream import ClusterPool
+    from .upstream_side import UpstreamLink
 
 __all__ = ["Carrier"]
 
@@ -87,7 +88,7 @@ class Carrier:
         self.tape: Tape | None = None if plane.capture is None else plane.capture.begin(inbound.started)
         self.consulted: Consulted | None = None
         """The endpoint picker that chose, which is told of the answer."""
-        self.upstream: Upstream | None = None
+        self.upstream: UpstreamLink | None = None
         self.sent_up = False
         """Whether the request has been passed on completely."""
         self.clocks = Clocks(self)
@@ -126,6 +127,10 @@ class Carrier:
         assert self.plan is not None
         return self.plan.address
 
+    @property
+    def http2(self) -> bool:
+        return self.plan is not None and self.plan.http2
+
     def admit(self, plan: Plan) -> None:
         """Ask the cluster for a connection; `assigned` or `refused` follows, at once or later."""
         self.plan = plan
@@ -153,7 +158,7 @@ class Carrier:
         self._pool = self.plane.pool(plan)
         self._pool.acquire(self)
 
-    def assigned(self, upstream: Upstream) -> None:
+    def assigned(self, upstream: UpstreamLink) -> None:
         """Take the connection and pass the request on at once: what is admitted must not wait for a task's turn."""
         plan = self.plan
         assert plan is not None
@@ -389,8 +394,6 @@ class Carrier:
                 pool.release(upstream)
         if self._in_flight is not None:
             self._in_flight.release()
-
-    # Steps
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a step now, up to its first wait; a bug in it fails closed."""

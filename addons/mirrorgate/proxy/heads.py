@@ -104,6 +104,13 @@ class RequestHead(msgspec.Struct):
     def has_body(self) -> bool:
         return self.chunked or bool(self.content_length)
 
+    @property
+    def streams_both_ways(self) -> bool:
+        """Whether the server may answer before the body is whole, and the client wait for that: gRPC."""
+        return self.version == b"HTTP/2.0" and any(
+            name == b"content-type" and value.startswith(b"application/grpc") for name, value in self.fields
+        )
+
 
 class ResponseHead(msgspec.Struct):
     """A status line and its header fields."""

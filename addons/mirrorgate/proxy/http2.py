@@ -8,12 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from h2 import events
-from h2.config import H2Configuration
-from h2.connection import AllowedStreamIDs, ConnectionState, H2Connection
+from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
-from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream
+from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 from mitmproxy import connection
 
@@ -22,6 +20,7 @@ from .client_side import Inbound
 from .heads import Malformed
 from .http2_heads import request_from, response_fields, trailers_from
 from .http2_limits import Allowance
+from .http2_session import session_of
 from .http2_stream import Http2Stream
 from .mitm import note_end
 from .retrying import hurry
@@ -48,25 +47,6 @@ _USELESS = (events.PingReceived, events.PriorityUpdated, events.RemoteSettingsCh
 """What frames tell that ask for work and carry nothing."""
 
 
-class _Advertised(Settings):
-    """Our settings. The library would end the connection over one stream too many, which is the stream's fault."""
-
-    max_concurrent_streams = property(lambda self: 2**31 - 1)
-
-
-class _Session(H2Connection):
-    """The library's side, without its check of Content-Length, which would end the connection."""
-
-    def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
-        stream = super()._begin_new_stream(stream_id, allowed_ids)
-        stream._initialize_content_length = _nothing  # type: ignore[method-assign]
-        return stream
-
-
-def _nothing(headers: object) -> None:
-    return
-
-
 class Http2Connection(asyncio.Protocol):
     """Takes a client's connection over from the moment that it turns out to speak HTTP/2."""
 
@@ -90,7 +70,15 @@ class Http2Connection(asyncio.Protocol):
         """The last stream that is carried, once a GOAWAY has said so."""
         self._resets = Allowance(limits.resets, limits.resets_per_second, now)
         self._controls = Allowance(limits.controls, limits.controls_per_second, now)
-        self.session = _session(plane.settings.max_head, limits.streams, limits.stream_window)
+        self.session = session_of(
+            client=False,
+            settings={
+                SettingCodes.MAX_CONCURRENT_STREAMS: limits.streams,
+                SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+                SettingCodes.MAX_HEADER_LIST_SIZE: plane.settings.max_head,
+            },
+            max_head=plane.settings.max_head,
+        )
         self.session.initiate_connection()
         self.session.increment_flow_control_window(max(0, limits.window - _DEFAULT_WINDOW))
         self.flush()
@@ -363,26 +351,3 @@ class Http2Connection(asyncio.Protocol):
         self._transport.close()
         for stream in list(self._streams.values()):
             stream.left()
-
-
-def _session(max_head: int, streams: int, window: int) -> _Session:
-    """Make the library's side of a connection; heads are judged by `http2_heads`."""
-    config = H2Configuration(
-        client_side=False,
-        header_encoding=None,
-        validate_outbound_headers=False,
-        normalize_outbound_headers=False,
-        validate_inbound_headers=False,
-        normalize_inbound_headers=False,
-    )
-    session = _Session(config)
-    session.local_settings = _Advertised(
-        client=False,
-        initial_values={
-            SettingCodes.MAX_CONCURRENT_STREAMS: streams,
-            SettingCodes.INITIAL_WINDOW_SIZE: window,
-            SettingCodes.MAX_HEADER_LIST_SIZE: max_head,
-        },
-    )
-    session.decoder.max_header_list_size = 2 * max_head
-    return session

@@ -17,7 +17,7 @@ from .rendering import Fields, forwarded_head, last_chunk, local_fields, reason_
 
 if TYPE_CHECKING:
     from .carrying import Carrier
-    from .upstream import Upstream
+    from .upstream_side import UpstreamLink
 
 __all__ = ["answer_by_addon", "forward", "note_refusal", "refuse", "replace", "send_local"]
 
@@ -25,12 +25,12 @@ _ONE_WRITE = 65536
 """Bodies up to this size are sent in one piece with the head; copying larger ones costs more than a second write."""
 
 
-def forward(carrier: Carrier, upstream: Upstream, plan: Plan) -> None:
+def forward(carrier: Carrier, upstream: UpstreamLink, plan: Plan) -> None:
     """Send the request: whole when it was buffered, its head and the first pieces when it streams."""
     if carrier.call is not None:
         carrier.call.sent()
     flow, head, upload = carrier.flow, carrier.inbound.head, carrier.upload
-    upgrade = websocket_upgrade(head)
+    upgrade = b"" if upstream.framed else websocket_upgrade(head)
     body = plan.body if upload is None else None
     trailers = flow.request.trailers if upload is None else None
     fields = forwarded_head(
@@ -43,14 +43,16 @@ def forward(carrier: Carrier, upstream: Upstream, plan: Plan) -> None:
         chunked=upload.chunked if upload is not None else bool(trailers),
         upgrade=upgrade,
     )
+    if upstream.framed:
+        _forward_framed(carrier, upstream, plan, fields, body)
+        return
     rendered = b"%b %b HTTP/1.1\r\n%b\r\n" % (
         flow.request.data.method,
         plan.path,
         b"".join([b"%b: %b\r\n" % field for field in fields]),
     )
-    if not upgrade and not carrier.mirrored:
-        carrier.mirrored = True
-        carrier.mirror = carrier.plane.mirror(carrier, plan, fields, body)
+    if not upgrade:
+        _mirror(carrier, plan, fields, body)
     if upload is not None:
         upstream.write(rendered)
         upload.begin()
@@ -64,6 +66,31 @@ def forward(carrier: Carrier, upstream: Upstream, plan: Plan) -> None:
     else:
         upstream.write(rendered)
         upstream.write(body)
+
+
+def _forward_framed(
+    carrier: Carrier, upstream: UpstreamLink, plan: Plan, fields: list[tuple[bytes, bytes]], body: bytes | None
+) -> None:
+    """Send the request over HTTP/2, which marks the end of a body by itself."""
+    flow, upload = carrier.flow, carrier.upload
+    _mirror(carrier, plan, fields, body)
+    te = flow.request.headers.get("te", "")
+    upstream.send_request(
+        flow.request.data.method, plan.path, carrier.connection.scheme, fields, trailers_known="trailers" in te.lower()
+    )
+    if upload is not None:
+        upload.begin()
+        return
+    carrier.sent_up = True
+    upstream.write(body or b"")
+    upstream.end_body(flow.request.trailers, chunked=False)
+
+
+def _mirror(carrier: Carrier, plan: Plan, fields: list[tuple[bytes, bytes]], body: bytes | None) -> None:
+    """Hand the request to the shadow: once, however often it is sent."""
+    if not carrier.mirrored:
+        carrier.mirrored = True
+        carrier.mirror = carrier.plane.mirror(carrier, plan, fields, body)
 
 
 async def refuse(carrier: Carrier, refused: Refused) -> None:

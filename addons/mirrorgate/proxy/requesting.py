@@ -172,6 +172,8 @@ def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:
         return True
     if _needs_body(directed) or limit is None:
         return False
+    if inbound.head.streams_both_ways and not inbound.ended:
+        return True
     if limit == 0 and not inbound.ended:
         return True
     return (inbound.head.content_length or inbound.received) > limit

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from mitmproxy import http
 
 from .hooking import through
-from .rendering import last_chunk
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -63,8 +62,8 @@ class Upload:
         if carrier.upstream is not None:
             for part in self._kept:
                 carrier.upstream.write(self._framed(part))
-            if carrier.sent_up and self.chunked:
-                carrier.upstream.write(last_chunk(carrier.flow.request.trailers))
+            if carrier.sent_up:
+                carrier.upstream.end_body(carrier.flow.request.trailers, chunked=self.chunked)
         self.changed()
 
     def _send(self, part: bytes) -> None:
@@ -82,7 +81,9 @@ class Upload:
             carrier.tape.upload(part)
 
     def _framed(self, part: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(part), part) if self.chunked else part
+        upstream = self._carrier.upstream
+        framed = not self.chunked or (upstream is not None and upstream.framed)
+        return part if framed else b"%x\r\n%b\r\n" % (len(part), part)
 
     def _keep(self, part: bytes) -> None:
         self._room -= len(part)
@@ -109,7 +110,7 @@ class Upload:
         carrier.sent_up = True
         if carrier.retrying is not None and carrier.upstream is not None:
             carrier.retrying.sent()
-        if self.chunked and carrier.upstream is not None:
-            carrier.upstream.write(last_chunk(carrier.flow.request.trailers))
+        if carrier.upstream is not None:
+            carrier.upstream.end_body(carrier.flow.request.trailers, chunked=self.chunked)
         if carrier.mirror is not None:
             carrier.mirror.end()

@@ -8,10 +8,10 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any
 
-from mitmproxy import connection
+from mitmproxy import connection, http
 from mitmproxy.proxy import server_hooks
 
 from ..admission.cluster import Action, Assign, Cluster, Open
@@ -19,41 +19,24 @@ from ..admission.limits import Limits
 from ..errors import Refusal
 from ..resources.endpoints import Address
 from .connection_settings import ConnectionSettings, probe
+from .dialing import dial
 from .heads import Fields, Malformed, ResponseHead
 from .http1 import ResponseReader
+from .http2_upstream import UNKNOWN_STREAMS, Http2Upstream
+from .http2_upstream_stream import UpstreamStream
 from .mitm import Hooks
+from .rendering import last_chunk
+from .upstream_side import UpstreamLink, UpstreamUser, Waiter
 
-__all__ = ["ClusterPool", "Upstream", "UpstreamUser", "Waiter"]
+__all__ = ["ClusterPool", "Upstream"]
 
 logger = logging.getLogger(__name__)
 
 
-class UpstreamUser(Protocol):
-    """Who is using an upstream connection: an exchange, or the tunnel that follows it."""
-
-    def upstream_head(self, head: ResponseHead) -> None: ...
-    def upstream_body(self, pieces: list[bytes]) -> None: ...
-    def upstream_end(self, trailers: Fields) -> None: ...
-    def upstream_failed(self, refusal: Refusal) -> None: ...
-    def upstream_writable(self, writable: bool) -> None: ...
-
-
-class Waiter(Protocol):
-    """Who waits for a connection."""
-
-    client: connection.Client
-
-    @property
-    def address(self) -> Address: ...
-
-    def __hash__(self) -> int: ...
-
-    def assigned(self, upstream: Upstream) -> None: ...
-    def refused(self, refusal: Refusal) -> None: ...
-
-
 class Upstream(asyncio.Protocol):
-    """One connection to an endpoint, used by at most one exchange at a time."""
+    """One connection to an endpoint, used by at most one exchange at a time (`upstream_side.UpstreamLink`)."""
+
+    framed = False
 
     def __init__(self, pool: ClusterPool, endpoint: str, server: connection.Server, client: connection.Client) -> None:
         self.pool = pool
@@ -70,6 +53,13 @@ class Upstream(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._trailers: Fields | None = None
         self._raw = False
+
+    streams = 1
+    """Requests at a time."""
+
+    @property
+    def busy(self) -> bool:
+        return self.user is not None
 
     @property
     def closing(self) -> bool:
@@ -91,9 +81,31 @@ class Upstream(asyncio.Protocol):
         self.requests += 1
         self._reader.begin(head=head)
 
+    @property
+    def link(self) -> Upstream:
+        return self
+
+    def send_request(
+        self,
+        method: bytes,
+        target: bytes,
+        scheme: bytes,
+        fields: Sequence[tuple[bytes, bytes]],
+        *,
+        trailers_known: bool,
+    ) -> None:
+        """Send a request's head."""
+        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
+        self.write(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines))
+
     def write(self, data: bytes) -> None:
         if self._transport is not None:
             self._transport.write(data)
+
+    def end_body(self, trailers: http.Headers | None, *, chunked: bool) -> None:
+        """Send the end of a body that streamed."""
+        if chunked:
+            self.write(last_chunk(trailers))
 
     def tunnel(self) -> bytes:
         """Stop reading HTTP after a switch of protocols; returns what came behind the head."""
@@ -187,8 +199,6 @@ class Upstream(asyncio.Protocol):
         if self.user is not None:
             self.user.upstream_writable(True)
 
-    # ResponseSink
-
     def response_head(self, head: ResponseHead) -> None:
         if self.user is not None:
             self.user.upstream_head(head)
@@ -231,11 +241,12 @@ class ClusterPool:
         self.settings = settings
         self.retired = False
         """Whether no rule of the configuration leads here, so that the pool is forgotten once nothing is under way."""
-        self.cluster: Cluster[Waiter, Upstream] = Cluster(limits)
+        self.cluster: Cluster[Waiter, _Link] = Cluster(limits)
         self._hooks = hooks
         self._connecting: set[asyncio.Task[None]] = set()
-        self._idle: set[Upstream] = set()
+        self._idle: set[_Link] = set()
         self._retired: set[str] = set()
+        self._closed = False
 
     @property
     def opening(self) -> int:
@@ -250,17 +261,20 @@ class ClusterPool:
 
     def acquire(self, waiter: Waiter) -> None:
         """Ask for a connection. `assigned` or `refused` is called once, now or later, unless the waiter leaves."""
-        self._do(self.cluster.request(str(waiter.address), waiter), waiter)
+        streams = UNKNOWN_STREAMS if waiter.http2 else 1
+        self._do(self.cluster.request(str(waiter.address), waiter, streams), waiter)
 
     def leave(self, waiter: Waiter) -> bool:
         """Stop waiting. Whether the waiter was still in the queue."""
         return self.cluster.leave(str(waiter.address), waiter)
 
-    def release(self, upstream: Upstream) -> None:
+    def release(self, used: UpstreamLink) -> None:
         """Give a connection back, with the place that its request held. Called once for each assignment."""
-        upstream.user = None
-        reusable = upstream.reusable and upstream.endpoint not in self._retired
-        if reusable:
+        assert isinstance(used, Upstream | UpstreamStream)
+        used.user = None
+        upstream: _Link = used.link
+        reusable = upstream.reusable and upstream.endpoint not in self._retired and not self._closed
+        if reusable and not upstream.busy:
             upstream.idle_since = time.monotonic()
             self._idle.add(upstream)
             # A client that read slowly may have left it paused, and an idle connection has to notice its end.
@@ -270,7 +284,16 @@ class ClusterPool:
             upstream.close()
         self._do(actions)
 
-    def lost(self, upstream: Upstream) -> None:
+    def resized(self, upstream: Http2Upstream) -> None:
+        """Take note that a server takes more or fewer requests at a time."""
+        self._do(self.cluster.resized(upstream.endpoint, upstream, upstream.streams))
+
+    def unready(self, upstream: Http2Upstream) -> None:
+        """Take note that a server takes no more requests on a connection."""
+        self._idle.discard(upstream)
+        self._do(self.cluster.idle_closed(upstream.endpoint, upstream))
+
+    def lost(self, upstream: _Link) -> None:
         """Take note that a connection is gone."""
         self._idle.discard(upstream)
         self._do(self.cluster.idle_closed(upstream.endpoint, upstream))
@@ -294,12 +317,13 @@ class ClusterPool:
 
     def close(self) -> None:
         """Close everything that is idle or being opened; what is in use ends with its exchange."""
+        self._closed = True
         for task in list(self._connecting):
             task.cancel()
         for upstream in list(self._idle):
             upstream.close()
 
-    def _do(self, actions: list[Action[Waiter, Upstream]], waiter: Waiter | None = None) -> None:
+    def _do(self, actions: list[Action[Waiter, _Link]], waiter: Waiter | None = None) -> None:
         """Carry actions out, and those that follow from them; one after another, since a server that has closed a
         thousand idle connections must not nest a thousand calls."""
         todo = deque(actions)
@@ -312,10 +336,16 @@ class ClusterPool:
             else:
                 action.waiter.refused(action.reason)
 
-    def _assign(self, waiter: Waiter, upstream: Upstream) -> list[Action[Waiter, Upstream]]:
+    def _assign(self, waiter: Waiter, upstream: _Link) -> list[Action[Waiter, _Link]]:
         self._idle.discard(upstream)
         if not upstream.closing:
-            waiter.assigned(upstream)
+            if isinstance(upstream, Upstream):
+                waiter.assigned(upstream)
+            else:
+                stream = upstream.open()
+                if not upstream.reusable:  # it was the last that the connection may carry
+                    self.unready(upstream)
+                waiter.assigned(stream)
             return []
         if upstream.requests == 0:
             # A server that accepts and closes at once would be dialled for ever.
@@ -325,11 +355,12 @@ class ClusterPool:
         # The peer closed it while it idled, and the loop has not told us yet: nothing was sent, so ask again.
         return self.cluster.stale(upstream.endpoint, upstream, waiter)
 
-    def _open(self, endpoint: str, waiter: Waiter | None) -> list[Action[Waiter, Upstream]]:
+    def _open(self, endpoint: str, waiter: Waiter | None) -> list[Action[Waiter, _Link]]:
         waiter = waiter or next(iter(self.cluster.waiting(endpoint)), None)
         if waiter is None:  # everybody has left since
             return self.cluster.open_failed(endpoint, Refusal.CONNECT_FAILURE)
-        self._spawn(self._connect(endpoint, waiter.address, waiter.client))
+        kind = Http2Upstream if waiter.http2 else Upstream
+        self._spawn(self._connect(kind, endpoint, waiter.address, waiter.client))
         return []
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -339,13 +370,13 @@ class ClusterPool:
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, endpoint: str, address: Address, client: connection.Client) -> None:
+    async def _connect(self, kind: type[_Link], endpoint: str, address: Address, client: connection.Client) -> None:
         server = connection.Server(address=(address.host, address.port), timestamp_start=time.time())
         data = server_hooks.ServerConnectionHookData(server, client)
         failure: Refusal | None = Refusal.CONNECT_FAILURE
-        upstream = Upstream(self, endpoint, server, client)
+        upstream = kind(self, endpoint, server, client)
         try:
-            failure = await self._dial(upstream, data)
+            failure = await dial(upstream, data, self._hooks, self.settings.connect_timeout)
         finally:
             # However this ends (a bug in a hook, a cancel at shutdown), the attempt is given back.
             if failure is not None:
@@ -355,40 +386,14 @@ class ClusterPool:
             return
         self._idle.add(upstream)
         upstream.idle_since = time.monotonic()
-        self._do(self.cluster.opened(endpoint, upstream))
-        if upstream.closing and upstream.user is None:
+        self._do(self.cluster.opened(endpoint, upstream, upstream.streams))
+        if upstream.closing and not upstream.busy:
             # It was lost before it was counted as open, when `lost` could not find it.
             self._do(self.cluster.idle_closed(endpoint, upstream))
 
-    async def _dial(self, upstream: Upstream, data: server_hooks.ServerConnectionHookData) -> Refusal | None:
-        server = data.server
-        if (pending := self._hooks.fire("server_connect", data)) is not None:
-            await pending
-        if _error_of(server) is None:
-            assert server.address is not None
-            try:
-                async with asyncio.timeout(self.settings.connect_timeout):
-                    await asyncio.get_running_loop().create_connection(
-                        lambda: upstream, server.address[0], server.address[1]
-                    )
-            except TimeoutError:
-                server.error = "connection timeout"
-            except (OSError, ValueError, OverflowError) as error:  # the last two for a host or port that is none
-                server.error = str(error) or "connection failed"
-            else:
-                if (pending := self._hooks.fire("server_connected", data)) is not None:
-                    await pending
-                if _error_of(server) is None:
-                    return None
-        if (pending := self._hooks.fire("server_connect_error", data)) is not None:
-            await pending
-        return Refusal.CONNECT_TIMEOUT if _error_of(server) == "connection timeout" else Refusal.CONNECT_FAILURE
+
+_Link = Upstream | Http2Upstream
 
 
 async def _settle(pending: Awaitable[None]) -> None:
     await pending
-
-
-def _error_of(server: connection.Server) -> str | None:
-    """Read the error anew: an addon may set it at any hook."""
-    return server.error

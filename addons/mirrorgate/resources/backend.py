@@ -92,7 +92,6 @@ def unsupported_fields(backend: Backend) -> list[str]:
         f"spec.{alias}"
         for alias, given in (
             ("tls", spec.tls is not None),
-            ("appProtocols", bool(spec.app_protocols)),
             ("fallback", bool(spec.fallback)),
         )
         if given

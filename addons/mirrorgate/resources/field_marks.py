@@ -76,7 +76,7 @@ MARKS: Mapping[str, Mapping[str, Mark]] = {
         "spec.type": _but("Endpoints; DynamicResolver is `UnsupportedValue`"),
         "spec.endpoints": _YES,
         "spec.endpoints.unix": _no("`UnsupportedValue`"),
-        "spec.appProtocols": _no(),
+        "spec.appProtocols": _but("h2c and ws; wss is `UnsupportedProtocol`"),
         "spec.fallback": _no(),
         "spec.tls": _no("`UnsupportedValue`"),
     },

@@ -221,6 +221,11 @@ class Destination:
     """Who picks among the endpoints; `None` for our own picker."""
 
     @property
+    def http2(self) -> bool:
+        """Whether the endpoints speak HTTP/2 with prior knowledge."""
+        return self.app_protocol == "kubernetes.io/h2c"
+
+    @property
     def ref(self) -> str:
         """Such as `InferencePool default/vllm-llama2-7b-pool` or `Service default/candidate:8000`."""
         port = "" if self.port is None else f":{self.port}"
