@@ -66,14 +66,6 @@ class Rig:
 
         await self.gateway.admin.until(there, f"{metric} {labels} stays under {least}", timeout=20.0)
 
-    def shadow_pid(self) -> int:
-        """Return the shadow process: the gateway's one child."""
-        threads = Path(f"/proc/{self.gateway.process.pid}/task").glob("*/children")
-        children = [pid for thread in threads for pid in thread.read_text().split()]
-        found = [int(pid) for pid in children if b"mirrorgate.shadow" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-        assert len(found) == 1, children
-        return found[0]
-
 
 @contextlib.asynccontextmanager
 async def running(
@@ -188,14 +180,14 @@ async def test_a_killed_shadow_process_is_started_again(tmp_path: Path) -> None:
             headers = [("host", "chat.test"), ("x-fake-fault", "hang_mid_stream; after=3")]
             await client.send(request_bytes("POST", CHAT, headers, chat_body(stream=True)))
             await rig.primary.until(lambda: rig.primary.hanging == 1)
-            killed = rig.shadow_pid()
+            killed = rig.gateway.shadow_pid()
             os.kill(killed, signal.SIGKILL)
             assert (await rig.chat()).status == 200
             rig.primary.release()
             assert (await client.answer("POST")).events()[-1] == "[DONE]"
         await rig.counted("mirrorgate_shadow_restarts_total")
         await rig.counted("mirrorgate_shadow_up")
-        assert rig.shadow_pid() != killed
+        assert rig.gateway.shadow_pid() != killed
         before = len(await rig.gateway.admin.comparisons())
         assert (await rig.chat()).status == 200
         await rig.compared(before + 1)
@@ -210,7 +202,7 @@ async def test_a_stopped_shadow_process_costs_mirrors_only(tmp_path: Path) -> No
     async with running(tmp_path, options=options) as rig:
         assert (await rig.chat()).status == 200
         await rig.compared()
-        stopped = rig.shadow_pid()
+        stopped = rig.gateway.shadow_pid()
         os.kill(stopped, signal.SIGSTOP)
         try:
             for _ in range(40):

@@ -12,7 +12,7 @@ from typing import Any
 from .admin_client import AdminClient
 from .clients import Answer, Client
 from .manifests import Object, as_yaml
-from .processes import Process, free_port, gateway_command
+from .processes import Process, ProcessError, free_port, gateway_command
 
 __all__ = ["CHAT", "RunningGateway", "chat_body", "running_gateway", "write_manifests"]
 
@@ -27,6 +27,15 @@ class RunningGateway:
     admin: AdminClient
     config: Path
     """The file or folder that it reads."""
+
+    def shadow_pid(self) -> int:
+        """Return the shadow process: the gateway's one child. Raises `ProcessError` while there is none."""
+        threads = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        children = [pid for thread in threads for pid in thread.read_text().split()]
+        found = [int(pid) for pid in children if b"mirrorgate.shadow" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        if len(found) != 1:
+            raise ProcessError(f"among the children {children} there are {len(found)} shadow processes")
+        return found[0]
 
     async def connect(self, **more: Any) -> Client:
         """Open a client's connection."""
