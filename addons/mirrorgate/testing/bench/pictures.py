@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from ..picture_style import STYLE, save
 from .measures import Measure
 from .results import Results
 
 __all__ = ["draw"]
 
-_INK = "#7d8590"
 _OURS, _OTHERS = "#3b82f6", "#9ca3af"
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mirrorgate",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-}
 
 
 def _request(measure: Measure) -> float | None:
@@ -48,7 +36,7 @@ def draw(results: Results, folder: Path) -> None:
     ]
     if not panels:
         return
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         drawn = Figure(figsize=(9.0, 1.0 + 0.34 * len(results.proxies)), layout="constrained")
         for place, (scenario, title, figure) in enumerate(panels, 1):
             axes = drawn.add_subplot(1, len(panels), place)
@@ -64,4 +52,4 @@ def draw(results: Results, folder: Path) -> None:
             axes.set_title(title, loc="left")
             for side in ("top", "right", "left"):
                 axes.spines[side].set_visible(False)
-        drawn.savefig(folder / "benchmark.svg", transparent=True, metadata={"Date": None, "Creator": None})
+        save(drawn, folder / "benchmark.svg")

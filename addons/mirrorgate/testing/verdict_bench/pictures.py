@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -12,33 +11,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.typing import FillStyleType
 
+from ..picture_style import INK, STYLE, save
 from .results import RaceRow, Races, RateRow
 
 __all__ = ["draw_error_rates", "draw_races"]
 
-_INK = "#7d8590"
 _OURS, _SOUND, _FIXED, _DIFFY = "#3b82f6", "#22a06b", "#d97706", "#a855f7"
 """All of these have enough contrast on white and on GitHub's dark grey."""
 _APART = 0.22
 """Between the marks of one row, of which some may fall on the same pair."""
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mirrorgate",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-}
 
 
 def draw_races(races: Races, title: str, file: Path) -> None:
     """Draw for each candidate after how many pairs each rule decides; what never does stands at the right edge."""
     rows = [row for row in races.rows if row.modes and "," not in row.name]
     never = max(races.most, races.rival_pairs) * 1.6
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.0, 2.0 + 0.34 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
         axes.set_xscale("log")
@@ -47,19 +35,19 @@ def draw_races(races: Races, title: str, file: Path) -> None:
         axes.set_ylim(-0.7, len(rows) - 0.3)
         for place, row in enumerate(reversed(rows)):
             _draw_row(axes, place, row, never)
-        axes.axvline(races.most, color=_INK, linewidth=0.6, linestyle=":")
+        axes.axvline(races.most, color=INK, linewidth=0.6, linestyle=":")
         axes.text(never, len(rows) - 0.3, "never", ha="center", va="bottom")
         axes.set_yticks(range(len(rows)), [row.name.replace("_", " ") for row in reversed(rows)])
         axes.set_xlabel("pairs (median of the runs)")
         axes.set_title(title, loc="left")
-        axes.grid(axis="x", color=_INK, alpha=0.2)
+        axes.grid(axis="x", color=INK, alpha=0.2)
         _bare(axes)
         axes.legend(handles=_legend(), loc="upper center", bbox_to_anchor=(0.45, -0.1), ncols=3, frameon=False)
-        _save(figure, file)
+        save(figure, file)
 
 
 def _draw_row(axes: Axes, place: int, row: RaceRow, never: float) -> None:
-    axes.axhline(place, color=_INK, linewidth=0.4, alpha=0.3)
+    axes.axhline(place, color=INK, linewidth=0.4, alpha=0.3)
     mode = row.modes[0]
     if mode.middle is None:
         axes.plot(never, place + _APART, "o", color=_OURS, fillstyle="none")
@@ -89,7 +77,7 @@ def _legend() -> list[Line2D]:
 def draw_error_rates(rows: Sequence[RateRow], alpha: float, title: str, file: Path) -> None:
     """Draw how often a candidate at the margin was promoted, with the exact intervals' upper ends, and the bound."""
     shown = [row for row in rows if row.beyond and row.promoted_at_most > 0]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.0, 1.8 + 0.26 * len(shown)), layout="constrained")
         axes = figure.add_subplot()
         for place, row in enumerate(reversed(shown)):
@@ -103,20 +91,12 @@ def draw_error_rates(rows: Sequence[RateRow], alpha: float, title: str, file: Pa
         axes.set_yticks(range(len(shown)), [row.name for row in reversed(shown)])
         axes.set_xlabel("runs with a false PROMOTE, in %")
         axes.set_title(title, loc="left", pad=16)
-        axes.grid(axis="x", color=_INK, alpha=0.2)
+        axes.grid(axis="x", color=INK, alpha=0.2)
         _bare(axes)
-        _save(figure, file)
+        save(figure, file)
 
 
 def _bare(axes: Axes) -> None:
     axes.tick_params(axis="y", length=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
-
-
-def _save(figure: Figure, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    # Trailing blanks are matplotlib's; a repository's checks dislike them.
-    text = file.read_text(encoding="utf-8")
-    file.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n", encoding="utf-8")
