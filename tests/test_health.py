@@ -63,7 +63,8 @@ class World:
         return call
 
     def usable(self, *names: str) -> list[str]:
-        return [view.key for view in self.cluster.usable([View(name) for name in names])]
+        out = self.cluster.excluded(names)
+        return [view.key for view in self.cluster.warm([View(name) for name in names if name not in out])]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from .admission.failure_breaker import FailureBreaker, Outcome, Pass, State, Trigger
 from .errors import Refusal
@@ -14,11 +13,6 @@ __all__ = ["CLUSTER", "ClusterBreakers", "Passes"]
 
 CLUSTER = ""
 """Stands for the cluster as a whole where an endpoint's name would stand."""
-
-
-class _Keyed(Protocol):
-    @property
-    def key(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +74,11 @@ class ClusterBreakers:
                 return Refusal.FORCED_OPEN if breaker.state is State.FORCED_OPEN else Refusal.BREAKER_OPEN
         return Passes(tuple(given), probe)
 
-    def usable[V: _Keyed](self, views: Sequence[V], now: float) -> Sequence[V]:
-        """Leave out the endpoints whose breaker would not let a request pass."""
-        if not self.enforced or not any(name != CLUSTER for name in self._told):
-            return views
-        told, endpoints = self._told, self.endpoints
-        return [view for view in views if view.key not in told or endpoints[view.key].passes(now)]
+    def blocking(self, now: float) -> frozenset[str]:
+        """Return the endpoints whose breaker would not let a request pass."""
+        if not self._told or not self.enforced:
+            return frozenset()
+        return frozenset(name for name in self._told if name != CLUSTER and not self.endpoints[name].passes(now))
 
     def blocked(self, endpoint: str, now: float) -> str:
         """Say what keeps requests from an endpoint, empty where nothing does."""

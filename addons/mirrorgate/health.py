@@ -7,7 +7,7 @@ ejections outlive a reload of the configuration, as far as cluster and endpoint 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -168,23 +168,25 @@ class ClusterHealth:
         if self.breakers is not None:
             self.breakers.cancel(passes)
 
-    def usable[V: _Keyed](self, views: Sequence[V]) -> Sequence[V]:
-        """Keep the endpoints of one destination that may be picked: none where all are out, and all in a panic.
+    def excluded(self, endpoints: Collection[str]) -> frozenset[str]:
+        """Return what may not be picked of one destination's endpoints: all that are out, and none in a panic.
 
         Envoy counts the healthy over the whole cluster; here, each destination is looked at by itself, so that one
-        that is dead as a whole is not asked in vain while another one is well.
+        that is dead as a whole is not asked in vain while another one is well. Endpoints of other destinations may be
+        among those that are returned.
         """
-        kept = self._healthy(views) if self.out else views
-        if self.breakers is not None:
-            kept = self.breakers.usable(kept, self._clock())
-        return kept if self._slow is None else self._slow.candidates(kept, self._clock(), self._rng)
+        out = self.out
+        if out:
+            gone = sum(endpoint in endpoints for endpoint in out)
+            if gone and 100 * (len(endpoints) - gone) < self._panic * len(endpoints):
+                self.panics += 1
+                out = frozenset()
+        blocking = None if self.breakers is None else self.breakers.blocking(self._clock())
+        return out | blocking if blocking else out
 
-    def _healthy[V: _Keyed](self, views: Sequence[V]) -> Sequence[V]:
-        kept = [view for view in views if view.key not in self.out]
-        if len(kept) < len(views) and 100 * len(kept) < self._panic * len(views):
-            self.panics += 1
-            return views
-        return kept
+    def warm[V: _Keyed](self, views: Sequence[V]) -> Sequence[V]:
+        """Leave out the endpoints that are new and stand aside from this pick."""
+        return views if self._slow is None else self._slow.candidates(views, self._clock(), self._rng)
 
     def answered(self, endpoint: str, status: int) -> None:
         if self.outliers is not None:

@@ -65,8 +65,12 @@ class Picking:
         """
         begun = self._clock()
         state = self._state(destination)
-        known = state.views(destination.endpoints, self._loads(), self.in_flight)
-        views = known if health is None else health.usable(known)
+        if health is None:
+            views = state.views(destination.endpoints, self._loads(), self.in_flight)
+        else:
+            out = health.excluded(state.keys(destination.endpoints))
+            known = state.views(destination.endpoints, self._loads(), self.in_flight, out, health.cluster)
+            views = health.warm(known)
         picked = pick(profile_of(destination, traffic), views, asked, state, self._rng)
         return picked, state, self._clock() - begun
 

@@ -18,13 +18,15 @@ TARGETS = {str(address): address for address in ADDRESSES}
 
 @given(st.integers(0, 2**32))
 def test_a_board_is_always_up_to_date(seed: int) -> None:
-    """Scrapes, failures, requests and their ends, at endpoints of this destination and of others, in any order."""
+    """Scrapes, failures, ejections, requests and their ends, at endpoints of this destination and of others, in any
+    order."""
     rng, in_flight, board = random.Random(seed), InFlight(), Board(ADDRESSES)
     health: dict[str, EndpointHealth] = {}
     permits: list[Permit] = []
+    ejected: frozenset[str] = frozenset()
     for now in range(40):
         key = rng.choice([*TARGETS, "elsewhere:1"])
-        match rng.randrange(5):
+        match rng.randrange(6):
             case 0:
                 load = Load(block_size=rng.choice((None, 16, 32)), at=now - rng.randrange(4))
                 health[key] = EndpointHealth(load)
@@ -36,9 +38,11 @@ def test_a_board_is_always_up_to_date(seed: int) -> None:
                 permits.append(in_flight.acquire(key, now))
             case 4 if permits:
                 permits.pop(rng.randrange(len(permits))).release()
+            case 5:
+                ejected ^= {key}
         if rng.random() < 0.7:
-            board.refresh(health, in_flight)
-            assert board.views == endpoint_views(TARGETS, health, in_flight)
+            board.refresh(health, in_flight, ejected)
+            assert board.views == endpoint_views(TARGETS, health, in_flight, ejected)
             assert board.block_size == largest_block(board.views)
             assert board.unhealthy == sum(not view.healthy for view in board.views)
 

@@ -18,8 +18,8 @@ from mirrorgate.scheduling.standings import Standings
 
 
 def load_of(rng: random.Random, now: float, kinds: str) -> EndpointHealth:
-    """Draw a health: `l`oaded, without `c`ache gauge, `a`dapters, un`k`nown, `u`nhealthy."""
-    kind = rng.choice(kinds)
+    """Draw a health: `l`oaded, without `c`ache gauge, `a`dapters, un`k`nown, `u`nhealthy (`e`: some are ejected)."""
+    kind = rng.choice(kinds.replace("e", ""))
     if kind in "ku":
         return EndpointHealth(healthy=kind == "k")
     return EndpointHealth(
@@ -44,6 +44,7 @@ def history(seed: int, number: int, steps: int, kinds: str, same: Callable[[Pick
     health = {key: load_of(rng, 0.0, kinds) for key in targets}
     in_flight, state = InFlight(), PickState()
     permits: list[Permit] = []
+    ejected: dict[str, frozenset[str]] = {"one": frozenset(), "two": frozenset()}
     fast = 0
     for now in range(1, steps):
         for key in rng.choices(addresses, k=rng.randrange(3)):
@@ -53,8 +54,15 @@ def history(seed: int, number: int, steps: int, kinds: str, same: Callable[[Pick
         prompt = bytes(rng.choice("pqr"), "ascii") * rng.choice((0, 100, 400, 2000))
         request = PickRequest(rng.choice(("x", "y", "w", "b", None)), prompt, priority=rng.choice((0, -1)))
         ours, theirs = random.Random(now), random.Random(now)
-        found = pick(GAIE_V1, state.views(addresses, health, in_flight), request, state, ours)
-        plain = pick(GAIE_V1, endpoint_views(targets, health, in_flight), request, state, theirs)
+        by = rng.choice(("one", "two"))
+        if "e" in kinds and rng.random() < 0.4:
+            ejected[by] = frozenset(rng.sample([*targets], min(number, rng.randrange(4))))
+        out = ejected[by]
+        views = endpoint_views(targets, health, in_flight, out)
+        if not any(view.healthy for view in views):
+            views = [view for view in views if view.key not in out]
+        found = pick(GAIE_V1, state.views(addresses, health, in_flight, out, by), request, state, ours)
+        plain = pick(GAIE_V1, views, request, state, theirs)
         assert ours.random() == theirs.random()
         if not isinstance(found, Pick):
             assert found == plain
@@ -74,14 +82,17 @@ def alike(found: Pick, plain: Pick) -> None:
 
 
 @given(
-    st.integers(0, 2**32), st.integers(1, 9), st.sampled_from(["l", "lc", "c", "k", "la", "lk", "lcak", "lcaku", "a"])
+    st.integers(0, 2**32),
+    st.integers(1, 9),
+    st.sampled_from(["l", "lc", "c", "k", "la", "lk", "lcak", "lcaku", "a", "le", "lcakue"]),
 )
 def test_every_history_picks_alike(seed: int, number: int, kinds: str) -> None:
-    """Servers with and without cache gauge, adapters, metrics and health, changing from one to the other."""
+    """Servers with and without cache gauge, adapters, metrics and health, ejected by one of two rules and not by the
+    other, changing from one to the other."""
     history(seed, number, 25, kinds, alike)
 
 
-@pytest.mark.parametrize("kinds", ["l", "lcaku"])
+@pytest.mark.parametrize("kinds", ["l", "lcaku", "le", "lcakue"])
 def test_a_large_pool_picks_alike(kinds: str) -> None:
     """A thousand endpoints and a seeded set of requests; each is picked by standings, not by chance the plain way."""
     assert history(7, 1000, 40, kinds, alike) > 30

@@ -26,7 +26,18 @@ class Board:
     changed afterwards.
     """
 
-    __slots__ = ("_blocks", "_health", "_keys", "_seen", "_shared", "addresses", "rows", "unhealthy", "views")
+    __slots__ = (
+        "_blocks",
+        "_ejected",
+        "_health",
+        "_keys",
+        "_seen",
+        "_shared",
+        "addresses",
+        "rows",
+        "unhealthy",
+        "views",
+    )
 
     def __init__(self, addresses: Sequence[Address]) -> None:
         self.addresses = addresses
@@ -34,6 +45,7 @@ class Board:
         self._keys = [str(address) for address in addresses]
         self.rows = {key: row for row, key in enumerate(self._keys)}
         self._health: list[EndpointHealth | None] = []
+        self._ejected: frozenset[str] = frozenset()
         self._seen = 0
         self._shared = False
         self.views: list[EndpointView] = []
@@ -41,15 +53,20 @@ class Board:
         self.unhealthy = 0
         """How many views are not healthy."""
 
-    def refresh(self, health: Mapping[str, EndpointHealth], in_flight: InFlight) -> Collection[int] | None:
+    def refresh(
+        self, health: Mapping[str, EndpointHealth], in_flight: InFlight, ejected: frozenset[str] = frozenset()
+    ) -> Collection[int] | None:
         """Bring the views up to date and return the rows that changed, `None` for all of them."""
         found: list[EndpointHealth | None] = [*map(health.get, self._keys)]
         changed = in_flight.changed_since(self._seen)
         self._seen = in_flight.version
+        before, self._ejected = self._ejected, ejected
         if not self.views or changed is None:
             self._renew(found, in_flight)
             return None
         rows = {row for key in changed if (row := self.rows.get(key)) is not None}
+        if ejected is not before:
+            rows.update(row for key in ejected ^ before if (row := self.rows.get(key)) is not None)
         rows.update(compress(count(), map(is_not, found, self._health)))
         self._health = found
         if rows:
@@ -72,7 +89,7 @@ class Board:
         self._health = found
         self._shared = False
         self.views = [
-            view_of(key, address, known, in_flight)
+            view_of(key, address, known, in_flight, self._ejected)
             for key, address, known in zip(self._keys, self.addresses, found, strict=True)
         ]
         self.unhealthy = sum(not view.healthy for view in self.views)
@@ -85,7 +102,7 @@ class Board:
         views, health, addresses, keys = self.views, self._health, self.addresses, self._keys
         for row in rows:
             old = views[row]
-            new = views[row] = view_of(keys[row], addresses[row], health[row], in_flight)
+            new = views[row] = view_of(keys[row], addresses[row], health[row], in_flight, self._ejected)
             if new.healthy is not old.healthy:
                 self.unhealthy += 1 if old.healthy else -1
             if new.load is not old.load and _block(new) != _block(old):

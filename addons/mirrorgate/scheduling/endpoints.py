@@ -82,15 +82,19 @@ def endpoint_views(
     An endpoint without an entry in `health` is healthy and has no load. One among `ejected` (the outlier detector's)
     is unhealthy.
     """
-    views = [view_of(key, address, health.get(key), in_flight) for key, address in targets.items()]
-    if not ejected:
-        return views
-    return [msgspec.structs.replace(view, healthy=False) if view.key in ejected else view for view in views]
+    return [view_of(key, address, health.get(key), in_flight, ejected) for key, address in targets.items()]
 
 
-def view_of(key: str, address: Address, known: EndpointHealth | None, in_flight: InFlight) -> EndpointView:
+def view_of(
+    key: str,
+    address: Address,
+    known: EndpointHealth | None,
+    in_flight: InFlight,
+    ejected: Collection[str] = frozenset(),
+) -> EndpointView:
     """Put together what is known of one endpoint; `None` is healthy and has no load."""
     load = None if known is None else known.load
     count = in_flight.count(key)
     unseen = count if load is None or not count else in_flight.unseen(key, load.at)
-    return EndpointView(key, address, load, count, known is None or known.healthy, unseen)
+    healthy = (known is None or known.healthy) and key not in ejected
+    return EndpointView(key, address, load, count, healthy, unseen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..resources.endpoints import Address
@@ -64,56 +64,98 @@ class PickRequest:
     """The key that the request is hashed by; `None` where it has none, or nothing is hashed."""
 
 
-class PickState:
-    """What one destination's picks remember. One for each destination; it outlives a reload."""
+class _Sight:
+    """One destination's endpoints as one cluster sees them."""
 
-    __slots__ = ("_board", "_standings", "prefixes", "turn")
+    __slots__ = ("board", "standings")
 
-    def __init__(self, prefixes: PrefixIndex | None = None) -> None:
-        self.prefixes = PrefixIndex() if prefixes is None else prefixes
-        self.turn = 0
-        """Round robin's place, counted on by each of its picks."""
-        self._board: Board | None = None
-        self._standings: tuple[Weights, Standings] | None = None
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self.board = Board(addresses)
+        self.standings: tuple[Weights, Standings] | None = None
 
     def views(
-        self, addresses: Sequence[Address], health: Mapping[str, EndpointHealth], in_flight: InFlight
+        self, health: Mapping[str, EndpointHealth], in_flight: InFlight, ejected: frozenset[str]
     ) -> Sequence[EndpointView]:
-        """Return the destination's endpoints as they are now; equal to `endpoint_views`, and much cheaper."""
-        board = self._board
-        if board is None or board.addresses is not addresses:
-            board = self._board = Board(addresses)
-            self._standings = None
-        changed = board.refresh(health, in_flight)
+        board = self.board
+        changed = board.refresh(health, in_flight, ejected)
         if board.unhealthy == len(board.views):
-            self._standings = None  # there is nobody to be measured
-        if self._standings is not None:
-            standings = self._standings[1]
+            self.standings = None  # there is nobody to be measured
+        if self.standings is not None:
+            standings = self.standings[1]
             if changed is None:
                 standings.renew(board.views)
             else:
                 standings.mend(board.views, changed)
         return board.shown()
 
+
+class PickState:
+    """What one destination's picks remember. One for each destination; it outlives a reload."""
+
+    __slots__ = ("_sight", "_sights", "prefixes", "turn")
+
+    def __init__(self, prefixes: PrefixIndex | None = None) -> None:
+        self.prefixes = PrefixIndex() if prefixes is None else prefixes
+        self.turn = 0
+        """Round robin's place, counted on by each of its picks."""
+        self._sights: dict[str, _Sight] = {}
+        """By who looks: rules that share the destination may have ejected different endpoints."""
+        self._sight: _Sight | None = None
+        """The one that was looked at last."""
+
+    def keys(self, addresses: Sequence[Address]) -> Collection[str]:
+        """Return the names of the destination's endpoints."""
+        return self._look("", addresses).board.rows
+
+    def views(
+        self,
+        addresses: Sequence[Address],
+        health: Mapping[str, EndpointHealth],
+        in_flight: InFlight,
+        ejected: frozenset[str] = frozenset(),
+        by: str = "",
+    ) -> Sequence[EndpointView]:
+        """Return the destination's endpoints as they are now; equal to `endpoint_views`, and much cheaper.
+
+        `ejected` are unhealthy to the cluster `by`, and to no other. Where all endpoints would be unhealthy by it, the
+        ejected are left out, so that no pick takes them for want of others.
+        """
+        if not ejected:
+            sight = self._sight = self._look("", addresses)
+            return sight.views(health, in_flight, ejected)
+        sight = self._sight = self._look(by, addresses)
+        found = sight.views(health, in_flight, ejected)
+        if sight.board.unhealthy < len(found):
+            return found
+        return [view for view in found if view.key not in ejected]
+
+    def _look(self, by: str, addresses: Sequence[Address]) -> _Sight:
+        sight = self._sights.get(by)
+        if sight is None or sight.board.addresses is not addresses:
+            sight = self._sights[by] = _Sight(addresses)
+        return sight
+
     def standings(self, weights: Weights, candidates: Sequence[EndpointView], left: int) -> Standings | None:
         """Return the candidates' standings where they are the views that were given last, and the healthy ones of
         them are left, by their number."""
-        board = self._board
-        if board is None or candidates is not board.views or len(candidates) - board.unhealthy != left:
+        sight = self._sight
+        if sight is None or candidates is not sight.board.views or len(candidates) - sight.board.unhealthy != left:
             return None
-        if self._standings is None or self._standings[0] is not weights:
-            self._standings = (weights, Standings(weights, candidates))
-        return self._standings[1]
+        if sight.standings is None or sight.standings[0] is not weights:
+            sight.standings = (weights, Standings(weights, candidates))
+        return sight.standings[1]
 
     def block_size(self, candidates: Sequence[EndpointView]) -> int:
         """Return the largest block that a candidate reports, 0 when none does."""
-        board = self._board
-        return board.block_size if board is not None and candidates is board.views else largest_block(candidates)
+        sight = self._sight
+        if sight is not None and candidates is sight.board.views:
+            return sight.board.block_size
+        return largest_block(candidates)
 
     def matched_rows(self, matched: Mapping[str, int]) -> dict[int, int]:
         """Return what matches by the rows of the views instead of by endpoint; departed endpoints are left out."""
-        assert self._board is not None
-        rows = self._board.rows
+        assert self._sight is not None
+        rows = self._sight.board.rows
         return {row: run for key, run in matched.items() if (row := rows.get(key)) is not None}
 
     def sent(self, pick: Pick) -> None:
@@ -124,8 +166,10 @@ class PickState:
         self.prefixes.observe(pick.endpoint, pick.prefixes, cache_blocks(pick.view.load))
 
     def retain(self, endpoints: Iterable[str]) -> None:
-        """Forget endpoints that have left the destination."""
+        """Forget endpoints that have left the destination, and who looked at it."""
         self.prefixes.retain(endpoints)
+        self._sights.clear()
+        self._sight = None
 
 
 @dataclass(frozen=True, slots=True)
