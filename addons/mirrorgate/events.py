@@ -14,7 +14,6 @@ import msgspec
 from .records import Compared, LegFinished, ShadowDropped
 
 __all__ = [
-    "BreakerChanged",
     "ConfigApplied",
     "ConfigRefused",
     "EndpointChanged",
@@ -121,16 +120,6 @@ class FlowControlled:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerChanged:
-    """A limit was reached (`open`) or has room again."""
-
-    cluster: str
-    limit: str
-    """`connections`, `pending`, `parallel` or `retries`."""
-    open: bool
-
-
 class HealthChange(enum.StrEnum):
     """What happened to an endpoint."""
 
@@ -220,7 +209,6 @@ Event = (
     | Picked
     | SentAgain
     | FlowControlled
-    | BreakerChanged
     | EndpointChanged
     | MirrorSent
     | MirrorDropped

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from mirrorgate.events import (
-    BreakerChanged,
     ConfigApplied,
     ConfigRefused,
     FlowControlled,
@@ -111,15 +110,12 @@ def test_tries_that_were_repeated(metrics: Metrics, value: Value) -> None:
     assert value(name, cluster="c", endpoint="127.0.0.1:8", reason="connect_failure") == 1
 
 
-def test_picks_and_breakers(metrics: Metrics, value: Value) -> None:
-    """A limit that has room again is no further opening."""
+def test_picks(metrics: Metrics, value: Value) -> None:
+    """By endpoint and profile, with what they cost; also under the Inference Extension's name."""
     metrics.handle(Picked("c", "p", "127.0.0.1:9", "gaie-v1", 0.00002))
-    metrics.handle(BreakerChanged("c", "pending", open=True))
-    metrics.handle(BreakerChanged("c", "pending", open=False))
     assert value("mirrorgate_endpoint_picked_total", cluster="c", endpoint="127.0.0.1:9", profile="gaie-v1") == 1
     assert value("mirrorgate_pick_seconds_bucket", profile="gaie-v1", le="2.5e-05") == 1
     assert value("inference_extension_scheduler_e2e_duration_seconds_count") == 1
-    assert value("mirrorgate_breaker_opened_total", cluster="c", limit="pending") == 1
 
 
 def test_configurations(metrics: Metrics, value: Value) -> None:

@@ -175,7 +175,6 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
                "What counts against a limit now; `limit` is `connections`, `pending`, `parallel` or `retries`."),
         _gauge("mirrorgate_breaker_limit", "cluster limit", "The limit as configured."),
         _gauge("mirrorgate_breaker_remaining", "cluster limit", "Room that is left under the limit."),
-        _counter("mirrorgate_breaker_opened_total", "cluster limit", "How often a limit was reached."),
         _counter("mirrorgate_breaker_rejected_total", "cluster reason",
                  "Requests answered with the overflow 503; `pending_overflow`, `active_overflow`, `forced_open` or "
                  "`breaker_open`."),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 from ..errors import OVERFLOWS
 from ..events import (
-    BreakerChanged,
     ConfigApplied,
     ConfigRefused,
     EndpointChanged,
@@ -26,8 +25,6 @@ from .families import Distribution, Family, Tally
 from .labels import CappedLabel, operation
 
 __all__ = ["Tallying"]
-
-_LIMITS = ("connections", "pending", "parallel", "retries")
 
 
 class Tallying:
@@ -65,9 +62,6 @@ class Tallying:
                 self._dropped(event.cluster, "candidate", "proxy", event.reason.value)
             case ShadowDropped():
                 self._dropped(event.cluster, event.leg.value, "shadow", event.reason)
-            case BreakerChanged():
-                if event.open:
-                    self._tally("mirrorgate_breaker_opened_total").add((event.cluster, event.limit))
             case EndpointChanged():
                 self._tally("mirrorgate_endpoint_changes_total").add((event.cluster, event.change.value))
             case ShadowProcessChanged():
@@ -89,8 +83,6 @@ class Tallying:
         """Show the counters of a rule at 0."""
         for reason in OVERFLOWS:
             self._tally("mirrorgate_breaker_rejected_total").introduce((cluster, reason.value))
-        for limit in _LIMITS:
-            self._tally("mirrorgate_breaker_opened_total").introduce((cluster, limit))
         for name in (
             "envoy_cluster_upstream_rq_total",
             "envoy_cluster_upstream_rq_completed",
