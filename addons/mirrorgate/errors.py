@@ -90,6 +90,8 @@ class Refusal(enum.StrEnum):
     BAD_INFERENCE_REQUEST = "bad_inference_request"
     UNKNOWN_MODEL = "unknown_model"
     BODY_TOO_LARGE = "body_too_large"
+    BUFFERS_FULL = "buffers_full"
+    """The bodies that are in memory leave no room for another."""
     HEADERS_TOO_LARGE = "headers_too_large"
     REQUEST_HEADER_TIMEOUT = "request_header_timeout"
     CLIENT_LEFT = "client_left"
@@ -196,6 +198,9 @@ REPLIES: dict[Refusal, LocalReply] = {
     Refusal.UNKNOWN_MODEL: LocalReply(404, "-", "model_not_found", "the model does not exist", "invalid_request_error"),
     Refusal.BODY_TOO_LARGE: LocalReply(
         413, "-", "request_payload_too_large", "Payload Too Large", "invalid_request_error", close=True
+    ),
+    Refusal.BUFFERS_FULL: LocalReply(
+        503, "OM", "overload", "the gateway holds as many request bodies as it may", "server_error", close=True
     ),
     Refusal.HEADERS_TOO_LARGE: LocalReply(
         431, "DPE", "request_headers_too_large", "request header fields too large", close=True

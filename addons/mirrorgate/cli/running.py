@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import functools
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -38,6 +40,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until a signal ends it. Returns 0 after an orderly end."""
+    _take_all_files()
     try:
         asyncio.run(_serve(arguments))
     except exceptions.OptionsError as error:
@@ -46,6 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _take_all_files() -> None:
+    """Let the process open as many files as it may: the lower limit is for programs that use `select`."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

@@ -76,8 +76,8 @@ class Answer:
                 return
         response = begin_response(carrier.flow, head, now)
         facts.streamed = response.headers.get("content-type", "").lower().startswith(_EVENT_STREAMS)
-        limit = carrier.plane.settings.stream_over
-        large = limit is not None and (limit == 0 or (head.content_length or 0) > limit)
+        limit = carrier.plane.settings.stream_answers_over
+        large = limit == 0 or (head.content_length or 0) > limit
         if facts.streamed or large or head.status == 101 or carrier.inbound.head.streams_both_ways:
             response.stream = True
         pending = carrier.hooks.fire("responseheaders")
@@ -248,9 +248,8 @@ class Answer:
         carrier = self._carrier
         self._buffer += pieces
         self._buffered += sum(map(len, pieces))
-        limit = carrier.plane.settings.stream_over
         response = carrier.flow.response
-        if limit is not None and self._buffered > limit and response is not None:
+        if self._buffered > carrier.plane.settings.stream_answers_over and response is not None:
             if self._bodiless:
                 self._buffer.clear()  # it is sent to nobody
                 return

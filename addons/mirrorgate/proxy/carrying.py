@@ -24,6 +24,7 @@ from ..resources.endpoints import Address
 from ..routing.table import HeaderChanges
 from . import replying
 from .answering import Answer
+from .bodies import Room
 from .clocks import Clocks
 from .heads import Malformed
 from .hooking import FlowHooks
@@ -76,6 +77,8 @@ class Carrier:
         """What the rule's CORS filter changes in an answer of the gateway's own."""
         self.call: Call | None = None
         """What the endpoint's health learns from, `None` where no health check is declared."""
+        self.room: Room | None = None
+        """The memory of a body that came in pieces, until the exchange is over."""
         self.upload: Upload | None = None
         """Set when the request streams; a buffered one is sent whole."""
         self.answer = Answer(self)
@@ -360,6 +363,8 @@ class Carrier:
         self.clocks.stop()
         self.end()
         self.flow.live = False
+        if self.room is not None:
+            self.room.release()
         if self.upload is None and self.facts.state is not State.TUNNEL:
             self.facts.bytes_received = self.inbound.received
         mirror, self.mirror = self.mirror, None

@@ -26,11 +26,13 @@ from ..plans import Plan
 from ..routing.shaping import meters_of
 from ..routing.table import Rule
 from ..snapshot import Snapshot
+from .bodies import Bodies
 from .capturing import Capture
 from .carrying import Carrier
 from .client import ClientConnection
 from .client_side import ClientLink, ClientSide, Inbound
 from .connection_settings import ConnectionSettings, settings_of
+from .door import Door, Doorway
 from .flow_control import FlowControl
 from .http2_limits import Http2Limits
 from .mirroring import MirrorHandle, Mirroring
@@ -63,7 +65,13 @@ class Settings:
     stream_over: int | None = 1024 * 1024
     """Bodies above this size stream; 0 streams every body, `None` none but event streams."""
     body_limit: int = 64 * 1024 * 1024
-    """A request body that must be buffered may have this size; larger ones are answered 413."""
+    """A request body that must be buffered may have this size; larger ones are answered 413. Larger answers stream."""
+    bodies_limit: int = 1024 * 1024 * 1024
+    """Request bodies that are buffered may have this size together; those that need more are answered 503."""
+    max_connections: int = 0
+    """Of clients, at once; 0 for no limit."""
+    max_connections_per_address: int = 0
+    """Of one client's address; 0 for no limit."""
     max_head: int = 61440
     """Bytes of a head, its first line included; Envoy's default."""
     head_timeout: float = 60.0
@@ -80,6 +88,11 @@ class Settings:
     http2: Http2Limits = field(default_factory=Http2Limits)
     drain_timeout: float = 30.0
     """How long running exchanges may take to end when the gateway stops."""
+
+    @property
+    def stream_answers_over(self) -> int:
+        """Bytes above which an answer is sent on without being whole."""
+        return self.body_limit if self.stream_over is None else min(self.stream_over, self.body_limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +133,8 @@ class Dataplane:
         self.tls_failures = 0
         """Handshakes that came to nothing."""
         self.connections: set[ClientLink] = set()
+        self.door = Door()
+        self.bodies = Bodies()
         self.pools: dict[str, ClusterPool] = {}
         self.meters = Meters()
         self.rng = random.Random()
@@ -138,7 +153,9 @@ class Dataplane:
         bound = Port(mode.logical_port, tls=mode.terminates_tls)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        server = await loop.create_server(lambda: self._greet(bound), host, port, backlog=1024)
+        server = await loop.create_server(
+            lambda: Doorway(self._turns_away, lambda: self._greet(bound)), host, port, backlog=1024
+        )
         self.ports.update((sock.getsockname()[1], mode.logical_port) for sock in server.sockets)
         return server
 
@@ -150,6 +167,9 @@ class Dataplane:
             if port.tls
             else connection
         )
+
+    def _turns_away(self, address: str) -> bool:
+        return self.door.turns_away(address, self.settings.max_connections, self.settings.max_connections_per_address)
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:
         """Tell a subscriber of every event from now on."""
@@ -209,6 +229,7 @@ class Dataplane:
 
     def connected(self, client: ClientLink) -> None:
         self.connections.add(client)
+        self.door.enter(client.client.peername[0])
 
     def handed_over(self, before: ClientLink, after: ClientLink) -> None:
         """Take note that a connection turned out to speak another version of HTTP."""
@@ -217,6 +238,7 @@ class Dataplane:
 
     def disconnected(self, link: ClientLink) -> None:
         self.connections.discard(link)
+        self.door.leave(link.client.peername[0])
         if (pending := self.hooks.fire("client_disconnected", link.client)) is not None:
             self.spawn(pending)
         if self._idle is not None and not self.connections:

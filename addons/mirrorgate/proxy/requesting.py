@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["request_phase"]
 
+_UNCOUNTED = 64 * 1024
+"""Bytes of a body that may come before it is looked at again, and counted with all that are in memory."""
+
 _IDLE = Effective().stream_idle
 """How long a client may be silent inside a body, where no rule says."""
 
@@ -208,17 +211,29 @@ async def _read_body(carrier: Carrier, directed: Directed) -> bool:
         idle = None if rule is None else rule.timeouts.stream_idle
         carrier.clocks.start_idle(_IDLE if idle is None else idle)
     most, stream_over = _body_limit(carrier, directed), carrier.plane.settings.stream_over
-    carrier.patience = most if stream_over is None or _needs_body(directed) else min(most, stream_over)
+    patience = most if stream_over is None or _needs_body(directed) else min(most, stream_over)
     while not _too_large(carrier, directed):
         if inbound.ended or _wants_streaming(carrier, directed):
             carrier.clocks.stop("idle")
             return True
+        if not _finds_room(carrier):
+            await replying.refuse(carrier, Refused(Refusal.BUFFERS_FULL))
+            return False
+        carrier.patience = min(patience, inbound.received + _UNCOUNTED)
         await carrier.wait()
         if carrier.over:
             return False
     message = f"the request body is larger than {_body_limit(carrier, directed)} bytes"
     await replying.refuse(carrier, Refused(Refusal.BODY_TOO_LARGE, message))
     return False
+
+
+def _finds_room(carrier: Carrier) -> bool:
+    """Tell whether there is memory for as much of the body as has come in."""
+    plane = carrier.plane
+    if carrier.room is None:
+        carrier.room = plane.bodies.room()
+    return carrier.room.grow(carrier.inbound.received, plane.settings.bodies_limit)
 
 
 def _take_body(carrier: Carrier) -> None:

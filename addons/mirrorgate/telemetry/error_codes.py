@@ -12,6 +12,7 @@ _INFERENCE: Mapping[str, str] = {
     Refusal.BAD_REQUEST: "BadRequest",
     Refusal.BAD_INFERENCE_REQUEST: "BadRequest",
     Refusal.BODY_TOO_LARGE: "BadRequest",
+    Refusal.BUFFERS_FULL: "ServiceUnavailable",
     Refusal.HEADERS_TOO_LARGE: "BadRequest",
     Refusal.REQUEST_HEADER_TIMEOUT: "BadRequest",
     Refusal.UNKNOWN_MODEL: "BadConfiguration",

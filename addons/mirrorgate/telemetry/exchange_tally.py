@@ -33,7 +33,8 @@ _NOT_UPSTREAM = {
     Refusal.BREAKER_OPEN.value,
     Refusal.CONNECT_FAILURE.value, Refusal.CONNECT_TIMEOUT.value,
     Refusal.BAD_REQUEST.value, Refusal.BAD_INFERENCE_REQUEST.value,
-    Refusal.UNKNOWN_MODEL.value, Refusal.BODY_TOO_LARGE.value, Refusal.HEADERS_TOO_LARGE.value,
+    Refusal.UNKNOWN_MODEL.value, Refusal.BODY_TOO_LARGE.value, Refusal.BUFFERS_FULL.value,
+    Refusal.HEADERS_TOO_LARGE.value,
     Refusal.REQUEST_HEADER_TIMEOUT.value, Refusal.DRAINING.value, Refusal.INTERNAL.value,
 }  # fmt: skip
 """Refusals before a request was written to an upstream. One that came after (`client_left`, timeouts) is not here."""

@@ -130,6 +130,10 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
         _counter("mirrorgate_tls_handshake_failures_total", "", "TLS handshakes with clients that came to nothing.",
                  _SCRAPE),
         _gauge("mirrorgate_downstream_connections", "listener", "Connections of clients that are open."),
+        _counter("mirrorgate_downstream_connections_refused_total", "reason",
+                 "Connections of clients that were closed unread; `reason` is the limit: `total` or `address`.",
+                 _SCRAPE),
+        _gauge("mirrorgate_buffered_body_bytes", "", "Bytes of request bodies that came in pieces and are in memory."),
         _gauge("mirrorgate_downstream_requests_active", "listener", "Requests of clients under way."),
     ),
     Group.GATEWAY: (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,33 @@ OPTIONS = (
     ),
     Option("gateway_max_header_bytes", int, 61440, "Largest request or response head. More is answered 431."),
     Option("gateway_header_timeout", int, 60, "Seconds that a request's head may take to arrive. Then 408."),
+    Option(
+        "gateway_handshake_timeout",
+        int,
+        10,
+        "Seconds that a TLS handshake may take, a few round trips and one signature. Then the connection ends.",
+    ),
+    Option(
+        "gateway_max_connections",
+        int,
+        0,
+        "Connections of clients at once; further ones are closed unread. 0: half of the files that the process may "
+        "open, so that there is always one for the connection to a server.",
+    ),
+    Option(
+        "gateway_max_connections_per_address",
+        int,
+        0,
+        "Connections of one client's address (64 bits of an IPv6 one) at once; further ones are closed unread. 0: no "
+        "limit, since behind a load balancer all clients have its address.",
+    ),
+    Option(
+        "gateway_buffered_bytes",
+        int,
+        1024 * MIB,
+        "Request bodies that are in memory at once, of those that must be whole before they are sent on: sixteen of "
+        "the largest. A request that needs more is answered 503.",
+    ),
     Option("gateway_idle_timeout", int, 3600, "Seconds that a client's connection may idle between requests."),
     Option(
         "gateway_http2_streams", int, 100, "Requests at a time on one HTTP/2 connection of a client. More are refused."
@@ -207,6 +235,8 @@ def settings_of(options: optmanager.OptManager) -> Settings:
         "gateway_http2_streams",
         "gateway_http2_resets",
         "gateway_http2_control_frames",
+        "gateway_handshake_timeout",
+        "gateway_buffered_bytes",
     )
     for name in positive:
         if getattr(options, name) <= 0:
@@ -217,6 +247,8 @@ def settings_of(options: optmanager.OptManager) -> Settings:
         "gateway_overload_lag",
         "gateway_queue_requests",
         "gateway_queue_bytes",
+        "gateway_max_connections",
+        "gateway_max_connections_per_address",
         "view_flows",
         "view_bytes",
         "shadow_flows",
@@ -231,7 +263,11 @@ def settings_of(options: optmanager.OptManager) -> Settings:
         body_limit=defaults.body_limit if limit is None else human.parse_size(limit) or defaults.body_limit,
         max_head=options.gateway_max_header_bytes,
         head_timeout=float(options.gateway_header_timeout),
+        handshake_timeout=float(options.gateway_handshake_timeout),
         idle_timeout=float(options.gateway_idle_timeout),
+        bodies_limit=options.gateway_buffered_bytes,
+        max_connections=options.gateway_max_connections or _half_of_the_files(),
+        max_connections_per_address=options.gateway_max_connections_per_address,
         store_streamed=options.store_streamed_bodies,
         queue=QueueLimits(
             options.gateway_queue_requests, options.gateway_queue_bytes, float(options.gateway_queue_timeout)
@@ -245,6 +281,12 @@ def settings_of(options: optmanager.OptManager) -> Settings:
         ),
         drain_timeout=float(options.gateway_drain_timeout),
     )
+
+
+def _half_of_the_files() -> int:
+    """Return how many connections leave a file for each one's server; 0 where the process may open any number."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if files == resource.RLIM_INFINITY else max(1, files // 2)
 
 
 def quickstart() -> Path:

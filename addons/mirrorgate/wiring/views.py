@@ -124,6 +124,9 @@ class Views:
         mirroring = self._plane.mirroring
         yield Sample("mirrorgate_shadow_paused", float(mirroring is not None and mirroring.paused))
         yield Sample("mirrorgate_tls_handshake_failures_total", self._plane.tls_failures)
+        for reason, count in self._plane.door.refused.items():
+            yield Sample("mirrorgate_downstream_connections_refused_total", count, {"reason": reason})
+        yield Sample("mirrorgate_buffered_body_bytes", self._plane.bodies.held)
         active = sum(client.active for client in self._plane.connections)
         yield Sample("mirrorgate_downstream_connections", len(self._plane.connections), {"listener": "all"})
         yield Sample("mirrorgate_downstream_requests_active", active, {"listener": "all"})

@@ -1,0 +1,77 @@
+"""How many clients may be connected at once, altogether and from one address; who is one too many is turned away.
+
+A connection over a limit is closed before a byte of it is read: nothing is known of it but its address, and an answer
+would cost what the limit is there to save. Envoy's connection limit does the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Callable
+
+__all__ = ["Door", "Doorway", "network_of"]
+
+
+class Door:
+    """Counts connections. A limit of 0 is none."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.refused = {"total": 0, "address": 0}
+        """Connections that were turned away, by the limit that they were over."""
+        self._of: dict[str, int] = {}
+
+    def turns_away(self, address: str, most: int, most_of_one: int) -> bool:
+        """Tell whether a connection of a client would be one too many, and count it if so."""
+        if most and self.open >= most:
+            self.refused["total"] += 1
+            return True
+        if most_of_one and self._of.get(network_of(address), 0) >= most_of_one:
+            self.refused["address"] += 1
+            return True
+        return False
+
+    def enter(self, address: str) -> None:
+        self.open += 1
+        network = network_of(address)
+        self._of[network] = self._of.get(network, 0) + 1
+
+    def leave(self, address: str) -> None:
+        self.open -= 1
+        network = network_of(address)
+        left = self._of[network] - 1
+        if left:
+            self._of[network] = left
+        else:
+            del self._of[network]
+
+
+class Doorway(asyncio.Protocol):
+    """What hears of a new connection first: it turns it away, or gives it to the protocol that serves it."""
+
+    def __init__(self, turns_away: Callable[[str], bool], serving: Callable[[], asyncio.Protocol]) -> None:
+        self._turns_away = turns_away
+        self._serving = serving
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        peer = transport.get_extra_info("peername")
+        if self._turns_away(peer[0] if peer else ""):
+            transport.abort()
+            return
+        protocol = self._serving()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or the 64 bits of IPv6 that one host is given."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ipaddress.IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return address
+    mapped = parsed.ipv4_mapped
+    return str(mapped) if mapped is not None else parsed.packed[:8].hex()
