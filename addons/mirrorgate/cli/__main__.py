@@ -16,6 +16,7 @@ _COMMANDS = {
     "check": ("checking", "check a configuration and explain where requests go"),
     "replay": ("replaying", "send captured traffic to a candidate and compare"),
     "report": ("reporting", "read journals and say PROMOTE, HOLD or REJECT"),
+    "doctor": ("doctoring", "say what is wrong with a running gateway"),
 }
 """Command to its module and help. Only the module of the command that is asked for is imported: mitmproxy alone takes
 a second."""

@@ -48,8 +48,7 @@ class Shedding:
 
     def refuses(self) -> bool:
         """Tell whether a request that comes now is refused."""
-        share = self._overload.share
-        return share > 0 and self._overload.refuses(self._rng.random())
+        return self._overload.shed is Shed.REQUESTS and self._overload.refuses(self._rng.random())
 
     @property
     def mirrors(self) -> bool:

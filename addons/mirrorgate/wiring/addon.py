@@ -9,9 +9,8 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
 
 from mitmproxy import addonmanager, ctx, exceptions, version
 from mitmproxy.addons.proxyserver import Proxyserver
@@ -42,12 +41,15 @@ from ..sources.loads import LoadScraper, ScrapeSettings
 from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
+from .administration import start_admin
 from .aside import share_interpreter
+from .background import Background
 from .capturing import Captures
 from .configuration import Configuration
 from .configuring import listed, scraped
 from .endpoint_pickers import EndpointPickers
 from .health import HealthWatch
+from .instance_view import instance_view
 from .labels import Labels
 from .lag import LagWatch
 from .listening import Listening
@@ -77,7 +79,7 @@ class Gateway:
         self._applied = 0.0
         self._stopping = False
         self._shadow_up = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
         self._watcher: asyncio.Task[None] | None = None
         self.plane: Dataplane | None = None
         self.admin: AdminServer | None = None
@@ -155,7 +157,7 @@ class Gateway:
         plane = self.plane = Dataplane(director, Hooks(ctx.master.addons), settings_of(options))
         self._configuration.server = self
         self._listening = Listening(
-            self._spawn, self._abort, lenient=self._configuration.cluster is not None, told=self._bound
+            self._background.spawn, self._abort, lenient=self._configuration.cluster is not None, told=self._bound
         )
         self._viewing = Viewing(plane, self._pause)
         self._verdicts = Verdicts(lambda frame: self._channel.send(frame))
@@ -178,7 +180,7 @@ class Gateway:
         if scraper is not None:
             scraper.start()
         self._start_admin()
-        self._spawn(self._open_listeners())
+        self._background.spawn(self._open_listeners())
         self._restart_watch()
         with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._access_log.reopen)
@@ -211,7 +213,7 @@ class Gateway:
     def _restart_watch(self) -> None:
         if self._watcher is not None:
             self._watcher.cancel()
-        self._watcher = self._spawn(self._configuration.follow())
+        self._watcher = self._background.spawn(self._configuration.follow())
 
     def listen(self, snapshot: Snapshot) -> None:
         """Bind and close listeners as a changed configuration asks; the first one's are opened by `_open_listeners`."""
@@ -279,9 +281,6 @@ class Gateway:
             plane.subscribe(subscriber)
 
     def _start_admin(self) -> None:
-        bind = parse_bind(ctx.options.gateway_admin)
-        if bind is None:
-            return
         views = self._views
         sources = AdminSources(
             ready=self.ready,
@@ -297,13 +296,7 @@ class Gateway:
             pause_mirrors=lambda: self._pause(True),
             resume_mirrors=lambda: self._pause(False),
         )
-        self.admin = AdminServer(sources, bind, token=ctx.options.gateway_admin_token)
-        try:
-            self.admin.start()
-        except OSError as error:
-            logger.error("the admin server cannot bind: %s", error)
-            sys.exit(1)
-        logger.info("admin server at %s", self.admin.url)
+        self.admin = start_admin(sources, ctx.options)
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether the gateway takes requests, and why not."""
@@ -326,7 +319,7 @@ class Gateway:
             "bindErrors": self._listening.errors,
             "paused": self._mirroring.paused,
             "summary": summarise(self.metrics),
-        }
+        } | instance_view(ctx.options)
 
     def _pause(self, paused: bool) -> object:
         self._mirroring.paused = paused
@@ -398,17 +391,6 @@ class Gateway:
             await self.admin.stop()
         self._access_log.close()
         await asyncio.to_thread(self._captures.close)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work, name="gateway")
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a background task failed", exc_info=error)
 
 
 GATEWAY = Gateway()

@@ -153,7 +153,7 @@ OPTIONS = (
     Option(
         "gateway_overload_lag",
         int,
-        100,
+        250,
         "Milliseconds that the event loop may be late again and again. Over it new requests are refused (503), over a "
         "half of it mirrors are dropped, over a quarter the control arm is left out. 0: nothing is shed.",
     ),
