@@ -67,7 +67,8 @@ def test_load_balancers(inventory: Load) -> None:
 
 
 def test_retries(inventory: Load) -> None:
-    """A policy's retry applies where the route has none of its own; a budget is a share and a minimum."""
+    """A policy's retry applies where the route has none of its own; a budget is a share and a minimum.
+    What is kept of a stream is the policy's word, whoever declares the retries."""
     spec = "retry: {numRetries: 4}, circuitBreaker: {maxParallelRetries: 7, retryBudget: {percent: {numerator: 20}}}"
     rule = with_policies(RULE, policy(inventory, spec), None)
     assert rule.retry == RetryPolicy(retries=4)
@@ -76,6 +77,9 @@ def test_retries(inventory: Load) -> None:
     own = replace(RULE, retry=RetryPolicy(retries=1))
     assert with_policies(own, policy(inventory, spec), None).retry == own.retry
     assert with_policies(RULE, policy(inventory, ""), None).retry is None
+    limit = "connection: {bufferLimit: 1Mi}"
+    assert with_policies(own, policy(inventory, limit), None).retry == RetryPolicy(retries=1, buffer=1 << 20)
+    assert with_policies(RULE, policy(inventory, limit), None).retry is None
     least = "circuitBreaker: {retryBudget: {percent: {numerator: 1, denominator: 4}, minRetryConcurrency: 0}}"
     traffic = with_policies(RULE, policy(inventory, least), None).traffic
     assert (traffic.retry_budget, traffic.least_retries) == (0.25, 0)

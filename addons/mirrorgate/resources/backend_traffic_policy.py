@@ -163,6 +163,7 @@ _HONOURED = frozenset(
         "timeout.http.connectionIdleTimeout",
         "timeout.http.maxConnectionDuration",
         "tcpKeepalive",
+        "connection.bufferLimit",
         "loadBalancer.type",
         "loadBalancer.consistentHash",
         "loadBalancer.endpointOverride",

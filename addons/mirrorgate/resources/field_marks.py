@@ -94,6 +94,7 @@ MARKS: Mapping[str, Mapping[str, Mark]] = {
     "FailureBreakerPolicy": {"spec": _YES},
     "TokenRateLimitPolicy": {"spec": _YES},
     "BackendTrafficPolicy": {
+        "spec.connection.bufferLimit": _but("how much of a streamed request is kept for its retries; nothing else"),
         "spec.loadBalancer.type": _but(
             "LeastRequest, RoundRobin, Random and ConsistentHash; an InferencePool is picked by its profile"
         ),

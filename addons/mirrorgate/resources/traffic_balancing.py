@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .scalars import Duration, Quantity
+from .scalars import Duration, Quantity, parse_quantity
 from .shapes import CheckedShape, Fault, Items, Shape
 
 __all__ = ["Connection", "ConsistentHash", "Dns", "EndpointOverride", "Http2", "LoadBalancer", "TcpKeepalive"]
@@ -108,6 +108,11 @@ class Connection(Shape):
     buffer_limit: Quantity | None = None
     socket_buffer_limit: Quantity | None = None
     preconnect: Preconnect | None = None
+
+    @property
+    def buffer_bytes(self) -> int | None:
+        """`bufferLimit` in bytes, `None` when it is not declared."""
+        return None if self.buffer_limit is None else int(parse_quantity(self.buffer_limit))
 
 
 class Http2Keepalive(Shape):

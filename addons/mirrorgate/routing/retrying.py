@@ -67,7 +67,8 @@ class RetryPolicy:
     at_least: float = 0.0
     """The part of the back-off that is no matter of chance."""
     buffer: int = 32768
-    """A streamed request can be sent again while no more of it than this has come (Envoy's buffer limit)."""
+    """A streamed request can be sent again while no more of it than this has come (Envoy's buffer limit); a policy's
+    `connection.bufferLimit` sets it."""
 
     def delay(self, retry: int, draw: float) -> float:
         """Return the back-off before a retry, counted from 1: Envoy's, exponential and fully jittered.

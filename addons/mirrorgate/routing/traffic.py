@@ -69,6 +69,9 @@ def with_policies(
         rule = replace(rule, traffic=_traffic(traffic, rule.cluster), timeouts=_timeouts(rule.timeouts, traffic))
         if rule.retry is None and traffic.spec.retry is not None:
             rule = replace(rule, retry=policy_retry(traffic.spec.retry))
+        limit = None if traffic.spec.connection is None else traffic.spec.connection.buffer_bytes
+        if rule.retry is not None and limit is not None:
+            rule = replace(rule, retry=replace(rule.retry, buffer=limit))
     if tokens is not None:
         shaping = with_token_limits(rule.traffic.shaping, tokens.spec, "/".join(tokens.key), rule.cluster)
         rule = replace(rule, traffic=replace(rule.traffic, shaping=shaping))
