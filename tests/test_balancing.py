@@ -11,7 +11,7 @@ from mirrorgate.balancing import steered
 from mirrorgate.plans import RequestFacts
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.resources.traffic_balancing import LoadBalancer
-from mirrorgate.routing.table import Destination, DestinationKind, HeaderChanges
+from mirrorgate.routing.table import Destination, DestinationKind
 from mirrorgate.scheduling.picks import PickRequest
 
 ENDPOINTS = tuple(Address("10.0.0.1", port) for port in range(8000, 8010))
@@ -102,6 +102,6 @@ def test_a_named_endpoint_wins_and_a_pool_is_not_hashed() -> None:
     asked, _ = steered(PickRequest(), named, POOL, facts(x_two="10.0.0.1:8003, 10.0.0.1:8001"), random.Random(1))
     assert asked.named == ("10.0.0.1:8003", "10.0.0.1:8001")
     plain = PickRequest("m")
-    assert steered(plain, named, POOL, facts(), random.Random(1)) == (plain, HeaderChanges())
+    assert steered(plain, named, POOL, facts(), random.Random(1)) == (plain, None)
     assert steered(plain, hashed("SourceIP"), POOL, facts(), random.Random(1))[0] is plain
-    assert steered(plain, None, SERVICE, facts(), random.Random(1)) == (plain, HeaderChanges())
+    assert steered(plain, None, SERVICE, facts(), random.Random(1)) == (plain, None)

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from mirrorgate.director import Director
+from mirrorgate.director import Director, rules_of
+from mirrorgate.health import watched
 from mirrorgate.plans import Plan, Refused
-from mirrorgate.replanning import at_choice
+from mirrorgate.replanning import at_choice, at_next_choice
 
 BODY = json.dumps({"model": "base", "messages": [{"role": "user", "content": "hi"}]}).encode()
 
@@ -139,3 +140,51 @@ def test_a_pickers_list_is_walked(
         again = director.again(plan, frozenset(tried))
         assert isinstance(again, Plan)
         plan = again
+
+
+def test_an_ejected_choice_of_a_picker_comes_last(
+    directing: Callable[..., Director], planned: Callable[..., Plan], manifests: Any
+) -> None:
+    """The picker may not know yet that an endpoint is out; with nothing else on its list, it gets its way."""
+    director = directing(
+        manifests.route(f"[{{backendRefs: [{manifests.to_pool('pool')}]}}]"),
+        manifests.pool("pool", 1, 2, 3),
+        manifests.policy(
+            "BackendTrafficPolicy",
+            "retry: {}, healthCheck: {panicThreshold: 0, passive: {consecutive5XxErrors: 1, maxEjectionPercent: 100}}",
+        ),
+    )
+    director.health.adopt(map(watched, rules_of(director.snapshot)))
+    plan = planned(director, "/v1/chat/completions", BODY)
+    assert plan.destination is not None
+    assert plan.health is not None
+    endpoints = {str(each): each for each in plan.destination.endpoints}
+    choices = (endpoints["127.0.0.1:3"], endpoints["127.0.0.1:1"])
+    plan = msgspec.structs.replace(plan, choices=choices)
+    plan.health.answered("127.0.0.1:3", 500)
+    assert str(at_next_choice(plan, ()).address) == "127.0.0.1:1"
+    assert str(at_next_choice(plan, {"127.0.0.1:1"}).address) == "127.0.0.1:3"
+    assert str(at_next_choice(plan, endpoints).address) == "127.0.0.1:1"
+    plan.health.answered("127.0.0.1:1", 500)
+    assert str(at_next_choice(plan, (), "chosen by epp").address) == "127.0.0.1:3"
+
+
+def test_a_session_goes_along(directing: Callable[..., Director], planned: Callable[..., Plan], manifests: Any) -> None:
+    """The cookie that begins one is given by another backend, too, where its key leads to an endpoint as well."""
+    one, two = manifests.to_server("one", ", weight: 1000000"), manifests.to_server("two")
+    director = directing(
+        manifests.route(f"[{{backendRefs: [{one}, {two}]}}]"),
+        manifests.server("one", 1),
+        manifests.server("two", *range(2, 30)),
+        manifests.policy(
+            "BackendTrafficPolicy",
+            "retry: {}, loadBalancer: {type: ConsistentHash, consistentHash: {type: Cookie, tableSize: 1009,"
+            " cookie: {name: sid, ttl: 1h}}}",
+        ),
+    )
+    plan = planned(director)
+    assert plan.response_changes[-1].add[0][0] == "set-cookie"
+    moved = [director.again(plan, frozenset({"127.0.0.1:1"})) for _ in range(9)]
+    assert {each.pool for each in moved if isinstance(each, Plan)} == {"Backend default/two"}
+    assert {each.response_changes for each in moved if isinstance(each, Plan)} == {plan.response_changes}
+    assert len({each.address for each in moved if isinstance(each, Plan)}) == 1

@@ -16,9 +16,7 @@ from .routing.table import Destination, DestinationKind, HeaderChanges, RouteTab
 from .scheduling.maglev import hash_of, table_of
 from .scheduling.picks import Affinity, PickRequest
 
-__all__ = ["prepare", "steered"]
-
-_UNCHANGED = HeaderChanges()
+__all__ = ["prepare", "resteered", "steered", "with_cookie"]
 
 
 def prepare(table: RouteTable) -> None:
@@ -33,9 +31,9 @@ def prepare(table: RouteTable) -> None:
 
 def steered(
     asked: PickRequest, balancer: LoadBalancer | None, destination: Destination, facts: RequestFacts, rng: random.Random
-) -> tuple[PickRequest, HeaderChanges]:
-    """Add to what a pick may know, and say what the answer's head gets by it."""
-    changes = _UNCHANGED
+) -> tuple[PickRequest, HeaderChanges | None]:
+    """Add to what a pick may know, and say what the answer's head gets by it, `None` for nothing."""
+    changes = None
     if balancer is None:
         return asked, changes
     if balancer.endpoint_override is not None:
@@ -52,6 +50,22 @@ def steered(
         table = table_of(_keys(destination), declared.table_size)
         asked = replace(asked, affinity=Affinity(hash_of(parts), table))
     return asked, changes
+
+
+def resteered(asked: PickRequest, balancer: LoadBalancer | None, destination: Destination) -> PickRequest:
+    """Lead the key that a request has already to the endpoints of another destination."""
+    affinity = asked.affinity
+    if affinity is None:
+        return asked
+    declared = None if balancer is None else balancer.consistent_hash
+    if declared is None or destination.kind is DestinationKind.INFERENCE_POOL:
+        return replace(asked, affinity=None)
+    return replace(asked, affinity=replace(affinity, table=table_of(_keys(destination), declared.table_size)))
+
+
+def with_cookie(changes: tuple[HeaderChanges, ...], cookie: HeaderChanges | None) -> tuple[HeaderChanges, ...]:
+    """Return an answer's changes with the cookie of a session that begins."""
+    return changes if cookie is None else (*changes, cookie)
 
 
 def _keys(destination: Destination) -> tuple[str, ...]:

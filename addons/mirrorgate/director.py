@@ -13,7 +13,7 @@ import msgspec
 
 from .addressing import addressed
 from .admission.limits import Limits
-from .balancing import steered
+from .balancing import steered, with_cookie
 from .effective import ENVOY_REQUEST_TIMEOUT, KnownTerms
 from .errors import Refusal
 from .exchange import Permit
@@ -201,7 +201,7 @@ class Director:
             limits=terms.limits,
             timeouts=terms.timeouts,
             request_changes=sent.request_changes,
-            response_changes=(*sent.response_changes, cookie) if cookie else sent.response_changes,
+            response_changes=with_cookie(sent.response_changes, cookie),
             directed=directed,
             retry=rule.retry,
             rule=rule,
@@ -217,6 +217,7 @@ class Director:
             mirrors=mirrors,
             sampled_out=sampled_out,
             control=control,
+            cookie=cookie,
             health=health,
         )
 

@@ -160,6 +160,8 @@ class Plan(msgspec.Struct, frozen=True):
     """The endpoint of the primary's pool that is asked again, `None` when this request has no control."""
     choices: tuple[Address, ...] = ()
     """What the pool's own endpoint picker chose, in its order of preference; empty where ours picks."""
+    cookie: HeaderChanges | None = None
+    """What the load balancer adds to the answer, `None` where that is nothing: a session that begins."""
     health: ClusterHealth | None = None
     """What is known of the cluster's endpoints and learns from this request, `None` where nothing is declared."""
 

@@ -5,12 +5,13 @@ Or the next endpoint of the list that a picker outside gave.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import msgspec
 
 from .addressing import addressed
+from .balancing import resteered, with_cookie
 from .inference.rewriting import with_model
 from .plans import Plan
 from .resources.endpoints import Address
@@ -52,12 +53,12 @@ def moved(plan: Plan, tried: Collection[str], draw: Callable[[], float]) -> Plan
         pool=backend.destination.ref,
         destination=backend.destination,
         target_model=choice.target,
-        wanted=replace(plan.wanted, model=choice.target),
+        wanted=resteered(replace(plan.wanted, model=choice.target), rule.traffic.balancer, backend.destination),
         body=body,
         path=sent.path.encode(),
         host=sent.host,
         request_changes=sent.request_changes,
-        response_changes=sent.response_changes,
+        response_changes=with_cookie(sent.response_changes, plan.cookie),
     )
 
 
@@ -79,13 +80,18 @@ def at_choice(plan: Plan, address: Address, by: str) -> Plan:
     return msgspec.structs.replace(plan, address=address, pick=pick)
 
 
-def at_next_choice(plan: Plan, tried: Collection[str]) -> Plan:
+def at_next_choice(plan: Plan, tried: Collection[str], by: str = "") -> Plan:
     """Return the plan with the next endpoint of the list that the pool's own picker gave (endpoint picker protocol).
 
-    At its end the first is tried again: which other would do is not for us to say.
+    Those that health or a failure breaker has put out come after all others: the picker may not know of it yet. At its
+    end the list begins anew: which other would do is not for us to say.
     """
-    address = next((each for each in plan.choices if str(each) not in tried), plan.choices[0])
-    return at_choice(plan, address, "" if plan.pick is None else plan.pick.note)
+    choices: Sequence[Address] = plan.choices
+    if plan.health is not None and plan.pick_state is not None and plan.destination is not None:
+        out = plan.health.excluded(plan.pick_state.keys(plan.destination.endpoints))
+        choices = sorted(choices, key=lambda each: str(each) in out) if out else choices
+    address = next((each for each in choices if str(each) not in tried), choices[0])
+    return at_choice(plan, address, by or ("" if plan.pick is None else plan.pick.note))
 
 
 def _has_untried(backend: Backend, tried: Collection[str]) -> bool:

@@ -110,6 +110,8 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
             *picked_pool("retried", "epp", nobody, first.port),
             traffic_policy("retried", retry={"numRetries": 1, "retryOn": {"triggers": ["connect-failure"]}}),
             *picked_pool("lenient", "epp", first.port, mode="FailOpen"),
+            *picked_pool("ejecting", "epp", nobody, first.port),
+            traffic_policy("ejecting", healthCheck={"passive": {"consecutive5XxErrors": 1, "maxEjectionPercent": 100}}),
         ]
         write_manifests(config, objects)
         options = {
@@ -180,6 +182,15 @@ async def test_a_retry_walks_the_list(site: Site) -> None:
     assert told.served == site.address(0)
     assert len(site.picker.told) == before + 1
     assert (await site.ask("retried", f"to={site.nowhere}")).status == 503
+
+
+async def test_an_ejected_choice_is_passed_over(site: Site) -> None:
+    """The picker is told which endpoints are left; when it names one that is out, the next on its list is asked."""
+    assert (await site.ask("ejecting", f"to={site.nowhere}")).status == 503
+    told = await site.told(site.picker, "ejecting", f"to={site.nowhere},{site.address(0)}")
+    assert told.served == site.address(0)
+    assert told.subset == [site.address(0)]
+    assert (await site.ask("ejecting", f"to={site.nowhere}")).status == 503
 
 
 async def test_an_endpoint_outside_the_pool_is_no_choice(site: Site) -> None:

@@ -17,7 +17,7 @@ from mitmproxy import http
 from ..errors import Refusal
 from ..inference.requests import InferenceRequest, parse_request
 from ..plans import Plan, Refused
-from ..replanning import at_choice
+from ..replanning import at_next_choice
 from ..resources.endpoints import Address
 from ..routing.filters import apply
 from ..routing.table import Destination, EndpointPicker, HeaderChanges
@@ -186,14 +186,14 @@ def _chosen(
     """Return the plan with the picker's choice: its endpoint, its header fields, and its body and hence its model
     instead of what our own models would have made of it."""
     sent = body if picked.body is None or body is None else picked.body
+    chosen = at_next_choice(msgspec.structs.replace(plan, choices=choices), (), f"chosen by {picker.ref}")
     return msgspec.structs.replace(
-        at_choice(plan, choices[0], f"chosen by {picker.ref}"),
-        choices=choices,
+        chosen,
         body=sent,
         target_model=plan.model if sent == body else _model(plan, sent),
         request_changes=(picked.changes, *plan.request_changes) if picked.changes else plan.request_changes,
         pick_seconds=seconds,
-        control=None if plan.control == choices[0] else plan.control,
+        control=None if plan.control == chosen.address else plan.control,
     )
 
 
