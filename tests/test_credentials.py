@@ -1,6 +1,8 @@
 """What speaks for a client is left out, wherever it stands."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirrorgate.credentials import without_credentials, without_query_credentials
 
@@ -18,8 +20,19 @@ def test_fields() -> None:
         ("/v1/models?a=1", "/v1/models?a=1"),
         ("/v1/models?api_key=s", "/v1/models"),
         ("/v1/models?a=1&%61pi_key=s&b=2", "/v1/models?a=1&b=2"),
+        ("/v1/models?a=1&sig=s&b=2", "/v1/models?a=1&b=2"),
+        ("/v1/models?sig=s;a=1", "/v1/models?a=1"),
+        ("/v1/models?a=1;%74oken=s;b=2", "/v1/models?a=1;b=2"),
+        ("/v1/models?Client_Secret=s&a", "/v1/models?a"),
+        ("/v1/models?monkey=1&tokens=2&&a", "/v1/models?monkey=1&tokens=2&&a"),
     ],
 )
 def test_queries(target: str, kept: str) -> None:
-    """Parameters named like keys go, percent-encoded names too."""
+    """Parameters named like keys go, percent-encoded names too, whatever the separator; the rest stays as it was."""
     assert without_query_credentials(target) == kept
+
+
+@given(st.text("abc&;=%?"), st.sampled_from(["api_key", "%74oken", "SIG"]), st.sampled_from("&;"))
+def test_no_credential_is_left_in_a_query(before: str, name: str, separator: str) -> None:
+    """Whatever stands before it."""
+    assert "marker" not in without_query_credentials(f"/x?{before}{separator}{name}=marker")

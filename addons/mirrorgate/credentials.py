@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_plus
 
-__all__ = ["without_credentials", "without_query_credentials"]
+__all__ = ["is_credential", "without_credentials", "without_query_credentials"]
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -31,7 +32,29 @@ _CREDENTIALS = frozenset(
         b"ocp-apim-subscription-key",
     )
 )
-_IN_QUERY = frozenset(("key", "api_key", "api-key", "apikey", "access_token", "auth_token", "token"))
+_NAMES = frozenset(
+    (
+        "accesskey",
+        "assertion",
+        "auth",
+        "authorization",
+        "bearer",
+        "code",
+        "cookie",
+        "credentials",
+        "jwt",
+        "key",
+        "pass",
+        "passwd",
+        "pwd",
+        "session",
+        "sessionid",
+        "sid",
+        "sig",
+    )
+)
+_PAIRS = re.compile(r"[&;]?[^&;]*")
+_ENDINGS = ("_key", "-key", "apikey", "token", "secret", "password", "signature", "credential")
 
 
 def without_credentials(fields: Fields) -> Fields:
@@ -42,8 +65,19 @@ def without_credentials(fields: Fields) -> Fields:
 def without_query_credentials(target: str) -> str:
     """Leave out the parameters of a request target that speak for the client."""
     path, _, query = target.partition("?")
-    pairs = query.split("&")
-    kept = [pair for pair in pairs if unquote_plus(pair.partition("=")[0]).lower() not in _IN_QUERY]
+    # Some servers take a semicolon for a separator, too.
+    pairs = [pair for pair in _PAIRS.findall(query) if pair]
+    kept = [pair for pair in pairs if not is_credential(pair.lstrip("&;").partition("=")[0])]
     if len(kept) == len(pairs):
         return target
-    return f"{path}?{'&'.join(kept)}" if kept else path
+    left = "".join(kept)
+    return f"{path}?{left[1:] if left[:1] in ('&', ';') else left}" if left else path
+
+
+def is_credential(name: str) -> bool:
+    """Tell whether a query parameter is named like something that speaks for the client; `name` is as in the query.
+
+    Names count percent-decoded and whatever their case, so that `%61pi_key` hides nothing.
+    """
+    plain = unquote_plus(name).strip().lower()
+    return plain in _NAMES or plain.endswith(_ENDINGS)

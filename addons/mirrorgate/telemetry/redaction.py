@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_plus
+
+from ..credentials import is_credential
 
 __all__ = ["without_credentials"]
 
-_NAMES = frozenset(
-    (
-        "accesskey",
-        "assertion",
-        "auth",
-        "authorization",
-        "bearer",
-        "code",
-        "cookie",
-        "credentials",
-        "jwt",
-        "key",
-        "pass",
-        "passwd",
-        "pwd",
-        "session",
-        "sessionid",
-        "sid",
-        "sig",
-    )
-)
-_ENDINGS = ("_key", "-key", "apikey", "token", "secret", "password", "signature", "credential")
 _SEPARATORS = re.compile(r"([&;])")
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@")
 
@@ -38,8 +17,7 @@ _REDACTED = "[redacted]"
 def without_credentials(target: str) -> str:
     """Replace the values of query parameters that are named like a key, and a user and password before the host.
 
-    Names count percent-decoded and whatever their case, so that `%61pi_key` hides nothing. What is no query comes back
-    as it is; a parameter without `=` too.
+    What is no query comes back as it is; a parameter without `=` too.
     """
     if "@" in target and "://" in target:
         target = _USERINFO.sub(rf"\1{_REDACTED}@", target)
@@ -53,6 +31,4 @@ def _parameter(part: str) -> str:
     name, equals, value = part.partition("=")
     if not equals or not value:
         return part
-    plain = unquote_plus(name).strip().lower()
-    secret = plain in _NAMES or plain.endswith(_ENDINGS)
-    return f"{name}={_REDACTED}" if secret else part
+    return f"{name}={_REDACTED}" if is_credential(name) else part
