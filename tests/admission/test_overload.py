@@ -61,7 +61,7 @@ def test_it_is_over_within_half_a_second_in_time(lags: list[float]) -> None:
     for _ in range(19):
         overload.observe(0.0)
     assert overload.shed is Shed.NOTHING
-    assert not overload.refuses(0.999)
+    assert not overload.refuses(0.999, 5.0)
 
 
 def test_copies_are_shed_until_half_of_what_began_it() -> None:
@@ -84,7 +84,7 @@ def test_the_share_belongs_to_requests(lags: list[float]) -> None:
         assert overload.observe(lag) == (overload.shed is not before)
         assert 0 <= overload.share < 1
         assert (overload.share > 0) == (overload.shed is Shed.REQUESTS)
-        assert not overload.refuses(0.0)
+        assert not overload.refuses(0.0, 0.0)
 
 
 @given(LAGS, st.floats(0, 2), st.floats(0, 2))
@@ -97,6 +97,18 @@ def test_more_lag_sheds_no_less(lags: list[float], one: float, other: float) -> 
             overload.observe(lag)
         shares.append(overload.share)
     assert shares[0] <= shares[1]
+
+
+def test_a_late_round_behind_a_late_one_admits_nothing_more() -> None:
+    """From the limit on; the first late round is a stall, whose requests are served."""
+    overload = late(0.0)
+    assert not overload.refuses(0.0, 5.0)
+    overload.observe(0.3)
+    assert overload.shed is Shed.NOTHING
+    assert not overload.refuses(0.0, 0.1)
+    assert overload.refuses(0.0, 0.11)
+    overload.observe(0.01)
+    assert not overload.refuses(0.0, 5.0)
 
 
 def test_what_is_given_too_much_is_divided() -> None:

@@ -291,7 +291,7 @@ async def test_a_channel_without_room_is_counted(run: Any, manifests: Any, reaso
 async def test_a_late_event_loop_drops_mirrors(run: Any, manifests: Any) -> None:
     """Before it refuses anything."""
     mirrored = await start(run, manifests)
-    shedding = mirrored.mirroring.shedding = Shedding(Overload(0.1), random.Random(1))
+    shedding = mirrored.mirroring.shedding = Shedding(Overload(0.1), random.Random(1), lambda: 0.0)
     for _ in range(3):
         shedding.observe(0.06)
     assert (await (await mirrored.running.client()).request("GET", "/")).status == 200

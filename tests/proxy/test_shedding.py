@@ -17,7 +17,7 @@ CHAT = "/v1/chat/completions"
 
 def shedding_of(running: Any, lag: float = 1.0) -> Shedding:
     """Let the gateway believe that its loop is late; the limit is 0.1 s."""
-    shedding = running.gateway.plane.shedding = Shedding(Overload(0.1), random.Random(1))
+    shedding = running.gateway.plane.shedding = Shedding(Overload(0.1), random.Random(1), lambda: 0.0)
     late(shedding, lag)
     return shedding
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from .. import __version__
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main"]
 
-_COMMANDS = {
+COMMANDS = {
     "run": ("running", "run the gateway"),
     "check": ("checking", "check a configuration and explain where requests go"),
     "replay": ("replaying", "send captured traffic to a candidate and compare"),
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"mirrorgate {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = next((word for word in given if not word.startswith("-")), "")
-    for name, (module, text) in _COMMANDS.items():
+    for name, (module, text) in COMMANDS.items():
         if name == asked:
             importlib.import_module(f"{__package__}.{module}").add_parser(commands)
         else:

@@ -27,6 +27,9 @@ from ..wiring.options import quickstart
 
 __all__ = ["add_parser", "check"]
 
+_UNFOLDED = 2000
+"""Columns that hardly a table needs."""
+
 
 def add_parser(commands: Any) -> None:
     """Declare the command."""
@@ -49,7 +52,8 @@ def check(arguments: argparse.Namespace) -> int:
     snapshot = Snapshot.of(loaded.inventory, 1)
     problems = reading.problems + loaded.problems + snapshot.problems
     refused = any(problem.severity is Severity.ERROR for problem in problems)
-    console = Console(soft_wrap=True)
+    # What reads a pipe wants lines that are whole; rich takes 80 columns for its width.
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else _UNFOLDED)
     try:
         explanation = _explanation(arguments, snapshot.table) if arguments.explain else None
     except (ValueError, OSError) as error:

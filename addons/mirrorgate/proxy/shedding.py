@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..admission.overload import Overload, Shed
@@ -35,7 +35,9 @@ _WORDS = {
 class Shedding:
     """What the data plane asks before it takes work on. Given each lag of the event loop, as `LoopLag` measures it."""
 
-    def __init__(self, overload: Overload, rng: random.Random) -> None:
+    def __init__(self, overload: Overload, rng: random.Random, overdue: Callable[[], float]) -> None:
+        """`overdue` says by how many seconds the next measurement is late already."""
+        self._overdue = overdue
         self._overload = overload
         self._rng = rng
         self._told = float("-inf")
@@ -48,7 +50,7 @@ class Shedding:
 
     def refuses(self) -> bool:
         """Tell whether a request that comes now is refused."""
-        return self._overload.shed is Shed.REQUESTS and self._overload.refuses(self._rng.random())
+        return self._overload.wary and self._overload.refuses(self._rng.random(), self._overdue())
 
     @property
     def mirrors(self) -> bool:

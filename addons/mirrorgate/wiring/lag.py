@@ -39,7 +39,7 @@ class LagWatch:
         if limit == self._limit:
             return
         self._limit = limit
-        self._shedding = Shedding(Overload(limit / 1000), self._rng) if limit else None
+        self._shedding = Shedding(Overload(limit / 1000), self._rng, self._lag.overdue) if limit else None
         self._plane.shedding = self._shedding
         if self._plane.mirroring is not None:
             self._plane.mirroring.shedding = self._shedding

@@ -77,6 +77,8 @@ class _Client(asyncio.Protocol):
         self._first = 0.0
         self._transport: asyncio.Transport | None = None
         self._whole = False
+        self.keeps = False
+        """Whether the latest answer, of whatever status, leaves the connection to the next request."""
 
     @property
     def usable(self) -> bool:
@@ -84,7 +86,7 @@ class _Client(asyncio.Protocol):
 
     def send(self, started: float) -> None:
         assert self._transport is not None
-        self._started, self._first, self._whole = started, 0.0, False
+        self._started, self._first, self._whole, self.keeps = started, 0.0, False, False
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(self._load.request)
 
@@ -113,6 +115,7 @@ class _Client(asyncio.Protocol):
             self._over(False)
             return
         if self._whole:
+            self.keeps = parser.should_keep_alive()
             self._over(parser.get_status_code() == 200)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -201,7 +204,7 @@ class Load:
         self._under_way -= 1
         if self._stopping and not self._under_way:
             self._drained.set()
-        keeps = good and client.usable and not self.scenario.fresh
+        keeps = client.keeps and client.usable and not self.scenario.fresh
         if not keeps:
             client.close()
         if self.scenario.rate:
