@@ -22,5 +22,5 @@ async def conformance(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     """Run the gateway and the servers for the whole session."""
     texts = [path.read_text("utf-8") for path in sorted((Path(__file__).parent / "manifests").glob("*.yaml"))]
     folder = tmp_path_factory.mktemp("conformance")
-    async with running_conformance(folder, texts, SERVERS, (80, 8080, 8090)) as running:
+    async with running_conformance(folder, texts, SERVERS, (80, 443, 8080, 8090)) as running:
         yield running

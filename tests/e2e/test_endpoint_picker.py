@@ -308,13 +308,16 @@ async def test_a_picker_that_restarts_is_found_again(site: Site) -> None:
 
 
 async def test_the_status_says_who_picks(site: Site) -> None:
-    """A picker that is missing is an unresolved reference."""
+    """inferencepool_invalid_epp_service: a picker that is missing is an unresolved reference, and the pool is accepted
+    all the same; a picker that is there resolves."""
     resources = await site.gateway.admin.page("/resources")
     found = {
-        each["metadata"]["name"]: each["status"]["parents"][0]["conditions"][1]
+        each["metadata"]["name"]: {one["type"]: one for one in each["status"]["parents"][0]["conditions"]}
         for each in resources["resources"]
         if each["kind"] == "InferencePool"
     }
-    assert found["tls"]["status"] == "True"
-    assert "Service default/epp:9002" in found["tls"]["message"]
-    assert (found["missing"]["status"], found["missing"]["reason"]) == ("False", "InvalidExtensionRef")
+    assert found["tls"]["ResolvedRefs"]["status"] == "True"
+    assert "Service default/epp:9002" in found["tls"]["ResolvedRefs"]["message"]
+    missing = found["missing"]["ResolvedRefs"]
+    assert (missing["status"], missing["reason"]) == ("False", "InvalidExtensionRef")
+    assert found["missing"]["Accepted"]["status"] == "True"

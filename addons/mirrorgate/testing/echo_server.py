@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -13,15 +14,19 @@ from .manifests import Object
 
 __all__ = ["EchoServer"]
 
+_SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
 
 class EchoServer:
     """One Service of one endpoint. `?delay=` holds its answer back, in seconds; `X-Echo-Set-Header: A:1,B:2` sets
-    fields of the answer."""
+    fields of the answer. `?first=` is how many requests of a target fare badly, all without it: `&status=` is what they
+    are answered, `&reset` cuts their connections, `&delay=` holds them back. A websocket is echoed."""
 
     def __init__(self, namespace: str, name: str) -> None:
         self.namespace = namespace
         self.name = name
         self._backend = Backend(self._converse)
+        self._asked: Counter[str] = Counter()
 
     @property
     def requests(self) -> list[Received]:
@@ -62,12 +67,20 @@ class EchoServer:
         talk.timeout = 600.0  # a connection of the gateway's may rest as long as the tests last
         while True:
             request = await talk.request()
-            query = parse_qs(urlsplit(request.target).query)
-            if "delay" in query:
+            if request.header("upgrade") == "websocket":
+                await _echo(talk)
+                return
+            query = parse_qs(urlsplit(request.target).query, keep_blank_values=True)
+            self._asked[request.target] += 1
+            bad = "first" not in query or self._asked[request.target] <= int(query["first"][0])
+            if bad and "delay" in query:
                 await asyncio.sleep(float(query["delay"][0]))
-            await talk.say(self._answer(request))
+            if bad and "reset" in query:
+                talk.reset()
+                return
+            await talk.say(self._answer(request, int(query["status"][0]) if bad and "status" in query else 200))
 
-    def _answer(self, request: Received) -> bytes:
+    def _answer(self, request: Received, status: int) -> bytes:
         headers: dict[str, list[str]] = {}
         for name, value in request.headers:
             headers.setdefault(name.lower(), []).append(value)
@@ -82,4 +95,10 @@ class EchoServer:
         wanted = [pair.partition(":") for pair in (request.header("x-echo-set-header") or "").split(",") if pair]
         fields = [(name.strip(), value.strip()) for name, _, value in wanted]
         body = b"" if request.method == "HEAD" else json.dumps(told).encode()
-        return response_bytes(200, body, ("content-type", "application/json"), *fields)
+        return response_bytes(status, body, ("content-type", "application/json"), *fields)
+
+
+async def _echo(talk: Conversation) -> None:
+    await talk.say(_SWITCHED)
+    while piece := await talk.read():
+        await talk.say(piece)
