@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.proxy.dataplane import Settings
-from mirrorgate.proxy.door import Door, network_of
+from mirrorgate.proxy.door import Door, deepen, network_of
 from mirrorgate.testing.backends import answering, response_bytes
 from mirrorgate.testing.clients import Client, WireError
 from mirrorgate.testing.in_loop import until
 
+MOST = int(Path("/proc/sys/net/core/somaxconn").read_text())
 ECHO = answering(response_bytes(body=b"ok"))
 
 
@@ -84,3 +89,12 @@ async def test_a_connection_too_many_is_closed_and_others_go_on(run: Any, settin
     await second.close()
     await until(lambda: plane.door.open == 1)
     assert not await turned_away(await running.client())
+
+
+async def test_the_kernel_keeps_a_crowd() -> None:
+    """Though asyncio is told to accept one at a time; a listening socket's `tcpi_sacked` is its backlog."""
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=1)
+    async with server:
+        deepen(server)
+        told = server.sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    assert struct.unpack_from("I", told, 28) == (min(1024, MOST),)

@@ -32,7 +32,7 @@ from .carrying import Carrier
 from .client import ClientConnection
 from .client_side import ClientLink, ClientSide, Inbound
 from .connection_settings import ConnectionSettings, settings_of
-from .door import Door, Doorway
+from .door import Door, Doorway, deepen
 from .flow_control import FlowControl
 from .http2_limits import Http2Limits
 from .mirroring import MirrorHandle, Mirroring
@@ -154,8 +154,9 @@ class Dataplane:
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
         server = await loop.create_server(
-            lambda: Doorway(self._turns_away, lambda: self._greet(bound)), host, port, backlog=1024
+            lambda: Doorway(self._turns_away, lambda: self._greet(bound)), host, port, backlog=1
         )
+        deepen(server)
         self.ports.update((sock.getsockname()[1], mode.logical_port) for sock in server.sockets)
         return server
 

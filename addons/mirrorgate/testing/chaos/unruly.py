@@ -29,7 +29,7 @@ class UnrulyServer:
 
     - `reset=N`, `close=N`, `hang=N`: N bytes of the right answer, then a reset, an end, or silence
     - `trickle=SECONDS`: the right answer byte by byte
-    - `endless`: a stream without end; `flood=N`: N MiB with their length, as fast as they are taken
+    - `endless`: a stream without end; `flood=N`: N MiB with their length, as fast as they are taken, for an answer
     - `garbage`; `malformed=VARIANT` as in `model_server.malformed`
     - `stale=SECONDS`: the right answer, and soon after it the connection's end, unannounced
     - `early=STATUS`: an answer before the body is read; `deaf`: the body is never read
@@ -120,7 +120,7 @@ class UnrulyServer:
                 await talk.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
                 for _ in range(int(value)):
                     await talk.say(FLOOD_PIECE)
-                await talk.gone()
+                return True
             case "garbage":
                 await talk.say(GARBAGE)
             case "malformed":
