@@ -10,7 +10,8 @@ Floors, lowest first; a module imports from below, never up (`pyproject.toml` ha
 2. `routing`, `scheduling`, `admission`, `comparison`: pure decisions, independent of each other
 3. `exchange`, `events`, `records`, `director`: one exchange from its route to its release
 4. `proxy`, `shadow`, `sources`, `telemetry`: adapters, the only code that does I/O
-5. `wiring`, `cli`, `reporting`, `replay`, `testing`: the composition root, the commands, what reads afterwards
+5. `wiring`, `cli`, `workers`, `reporting`, `replay`, `testing`: the composition root, the commands, several processes
+   as one gateway, what reads afterwards
 
 Floors 0 to 3 are pure: no mitmproxy, asyncio, sockets, files, clocks, randomness or logging; `now` and `rng`
 come in as arguments.

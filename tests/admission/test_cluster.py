@@ -2,7 +2,8 @@
 
 import pytest
 
-from mirrorgate.admission.cluster import Assign, Cluster, Counters, Gauges, Open, Refuse
+from mirrorgate.admission.cluster import Assign, Cluster, Counters, Open, Refuse
+from mirrorgate.admission.gauges import Gauges
 from mirrorgate.admission.limits import UNLIMITED, Limits
 from mirrorgate.errors import Refusal
 

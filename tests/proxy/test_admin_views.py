@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from mirrorgate.admission.cluster import Gauges
+from mirrorgate.admission.gauges import Gauges
 from mirrorgate.admission.limits import UNLIMITED, Limits
 from mirrorgate.proxy.admin_views import endpoint_rows, limit_views, pick_view
 from mirrorgate.resources.endpoints import Address

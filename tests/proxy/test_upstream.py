@@ -12,6 +12,7 @@ from mitmproxy.proxy import server_hooks
 from mitmproxy.test import taddons
 from mitmproxy.utils import asyncio_utils
 
+from mirrorgate.admission.cluster import Cluster
 from mirrorgate.admission.limits import Limits
 from mirrorgate.errors import Refusal
 from mirrorgate.proxy.connection_settings import ConnectionSettings
@@ -124,7 +125,9 @@ class Waits:
 @pytest.fixture
 async def pool() -> ClusterPool:
     """Return a pool without addons."""
-    return ClusterPool("c", Limits(), ConnectionSettings(), Hooks(taddons.context(loadcore=False).master.addons))
+    return ClusterPool(
+        "c", Cluster(Limits()), ConnectionSettings(), Hooks(taddons.context(loadcore=False).master.addons)
+    )
 
 
 async def test_a_thousand_connections_that_closed_at_once_nest_nothing(pool: ClusterPool) -> None:

@@ -90,9 +90,9 @@ async def test_contents_give_way_when_the_proxy_does_not_read(proxy: Proxy) -> N
         0.0, 0.0, 0.0,
     )  # fmt: skip
     for _ in range(100):
-        proxy.process._send(content)
-    assert 2 * 1024 * 1024 < proxy.process._outbox.size < 5 * 1024 * 1024
-    proxy.process._send(Compared("last", "c", "same", 1.0, "", b""))
+        proxy.process.session.send(content)
+    assert 2 * 1024 * 1024 < proxy.process.session.outbox.size < 5 * 1024 * 1024
+    proxy.process.session.send(Compared("last", "c", "same", 1.0, "", b""))
     counts = await proxy.until(ShadowCounts)
     assert 70 < counts.contents_dropped < 100
     assert (await proxy.until(Compared)).id == "last"

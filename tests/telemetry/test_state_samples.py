@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mirrorgate.admission.cluster import Counters, Gauges
+from mirrorgate.admission.cluster import Counters
 from mirrorgate.admission.flow_queue import FlowQueue, QueueLimits
+from mirrorgate.admission.gauges import Gauges
 from mirrorgate.admission.limits import Limits
 from mirrorgate.admission.retries import RetryCounters
 from mirrorgate.admission.token_buckets import Meter

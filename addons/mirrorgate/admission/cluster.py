@@ -33,10 +33,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from ..errors import Refusal
+from .elsewhere import NOWHERE, Counts, Elsewhere
+from .gauges import Gauges
 from .limits import Limits
 from .retries import Retries
 
-__all__ = ["Action", "Assign", "Cluster", "Counters", "Gauges", "Open", "Refuse"]
+__all__ = ["Action", "Assign", "Cluster", "Counters", "Open", "Refuse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,39 +83,6 @@ class Counters:
     first connection, which is opened all the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gauges:
-    """The counts of this moment beside their limits."""
-
-    active: int
-    pending: int
-    connections: int
-    limits: Limits
-    retries: int = 0
-
-    @property
-    def parallel_open(self) -> bool:
-        """Whether the next request would be refused, as Envoy's `rq_open`."""
-        return self.active >= self.limits.parallel
-
-    @property
-    def pending_open(self) -> bool:
-        return self.pending >= self.limits.pending
-
-    @property
-    def retries_limit(self) -> int:
-        """How many retries there may be now."""
-        return self.limits.most_retries(self.active + self.pending)
-
-    @property
-    def retries_open(self) -> bool:
-        return self.retries >= self.retries_limit
-
-    @property
-    def connections_open(self) -> bool:
-        return self.connections >= max(1, self.limits.connections)
-
-
 @dataclass(slots=True)
 class _Endpoint[W: Hashable, C: Hashable]:
     ready: deque[C] = field(default_factory=deque)
@@ -137,13 +106,15 @@ class Cluster[W: Hashable, C: Hashable]:
     always has a connection, busy or being opened: nobody waits for nothing.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, elsewhere: Elsewhere | None = None) -> None:
+        """`elsewhere` is where workers tell each other their counts; `None` in a gateway of one process."""
         self.limits = limits
+        self._elsewhere = elsewhere
         self.active = 0
         self.pending = 0
         self.connections = 0
         self.counters = Counters()
-        self.retries = Retries()
+        self.retries = Retries(elsewhere)
         self._endpoints: dict[str, _Endpoint[W, C]] = {}
 
     def __repr__(self) -> str:
@@ -151,12 +122,17 @@ class Cluster[W: Hashable, C: Hashable]:
 
     @property
     def gauges(self) -> Gauges:
-        return Gauges(self.active, self.pending, self.connections, self.limits, self.retries.active)
+        other = self._elsewhere
+        elsewhere = (
+            NOWHERE if other is None else Counts(other.active(), other.pending(), other.connections(), other.retries())
+        )
+        return Gauges(self.active, self.pending, self.connections, self.limits, self.retries.active, elsewhere)
 
     @property
     def load(self) -> int:
         """What is active and pending, of which a retry budget is a share."""
-        return self.active + self.pending
+        other = self._elsewhere
+        return self.active + self.pending + (0 if other is None else other.active() + other.pending())
 
     @property
     def connecting(self) -> int:
@@ -180,9 +156,12 @@ class Cluster[W: Hashable, C: Hashable]:
     def would_refuse(self, endpoint: str) -> Refusal | None:
         """Foretell the answer of `request` where it needs no connection attempt; `None` when it might be admitted."""
         state = self._endpoints.get(endpoint)
+        other = self._elsewhere
         if state is not None and state.ready:
-            return Refusal.ACTIVE_OVERFLOW if self.active >= self.limits.parallel else None
-        return Refusal.PENDING_OVERFLOW if self.pending >= self.limits.pending else None
+            active = self.active if other is None else self.active + other.active()
+            return Refusal.ACTIVE_OVERFLOW if active >= self.limits.parallel else None
+        pending = self.pending if other is None else self.pending + other.pending()
+        return Refusal.PENDING_OVERFLOW if pending >= self.limits.pending else None
 
     def request(self, endpoint: str, waiter: W, streams: int = 1) -> list[Action[W, C]]:
         """Admit a request to the endpoint, queue it for a connection, or refuse it.
@@ -195,7 +174,8 @@ class Cluster[W: Hashable, C: Hashable]:
         self.counters.requests += 1
         if state is not None and state.ready:
             return [self._attach(state, waiter)]
-        if self.pending >= self.limits.pending:
+        other = self._elsewhere
+        if (self.pending if other is None else self.pending + other.pending()) >= self.limits.pending:
             self.counters.pending_overflow += 1
             return [Refuse(waiter, Refusal.PENDING_OVERFLOW)]
         if state is None:
@@ -317,7 +297,8 @@ class Cluster[W: Hashable, C: Hashable]:
         return state
 
     def _attach(self, state: _Endpoint[W, C], waiter: W) -> Action[W, C]:
-        if self.active >= self.limits.parallel:
+        other = self._elsewhere
+        if (self.active if other is None else self.active + other.active()) >= self.limits.parallel:
             self.counters.active_overflow += 1
             return Refuse(waiter, Refusal.ACTIVE_OVERFLOW)
         self.active += 1
@@ -358,8 +339,9 @@ class Cluster[W: Hashable, C: Hashable]:
     def _connect(self, endpoint: str, state: _Endpoint[W, C]) -> list[Action[W, C]]:
         if len(state.queue) <= state.connecting * state.expected:
             return []
-        limits = self.limits
-        if self.connections >= limits.connections or state.connections >= limits.per_endpoint_connections:
+        limits, other = self.limits, self._elsewhere
+        connections = self.connections if other is None else self.connections + other.connections()
+        if connections >= limits.connections or state.connections >= limits.per_endpoint_connections:
             self.counters.connection_overflow += 1
             if state.connections:
                 return []

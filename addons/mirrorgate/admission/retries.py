@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .elsewhere import Elsewhere
 from .limits import Limits
 
 __all__ = ["Retries", "RetryCounters"]
@@ -32,9 +33,10 @@ class RetryCounters:
 class Retries:
     """The places of one cluster."""
 
-    __slots__ = ("active", "counters")
+    __slots__ = ("_elsewhere", "active", "counters")
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: Elsewhere | None = None) -> None:
+        self._elsewhere = elsewhere
         self.active = 0
         self.counters = RetryCounters()
 
@@ -43,11 +45,14 @@ class Retries:
 
         `load` is what of the cluster is active and pending.
         """
-        if self.active >= limits.most_retries(load):
+        other = self._elsewhere
+        if (self.active if other is None else self.active + other.retries()) >= limits.most_retries(load):
             self.counters.overflow += 1
             return False
         self.active += 1
         self.counters.begun += 1
+        if other is not None:
+            other.tell_retries(self.active)
         return True
 
     def give_back(self) -> None:
@@ -55,3 +60,5 @@ class Retries:
         if not self.active:
             raise ValueError("no retry is under way")
         self.active -= 1
+        if self._elsewhere is not None:
+            self._elsewhere.tell_retries(self.active)

@@ -5,17 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import functools
+import logging
 import resource
-import signal
 import sys
-from pathlib import Path
 from typing import Any
 
-from mitmproxy import exceptions, master, options, optmanager
-from mitmproxy.tools.dump import DumpMaster
-
-from ..wiring.addon import Gateway
+from ..workers.seat import Seat
 
 __all__ = ["add_parser", "run"]
 
@@ -35,20 +30,24 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="OPTION=VALUE", help="set any mitmproxy option; repeatable"
     )
+    parser.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that share the listeners and limits (default 1)"
+    )
+    parser.add_argument("--seat", type=Seat.parse, help=argparse.SUPPRESS)
     parser.set_defaults(handler=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until a signal ends it. Returns 0 after an orderly end."""
+    """Run until a signal ends it. Returns 0 after an orderly end, 2 for a wrong use."""
+    if arguments.workers < 1:
+        print("mirrorgate run: --workers must be at least 1", file=sys.stderr)
+        return 2
     _take_all_files()
-    try:
-        asyncio.run(_serve(arguments))
-    except exceptions.OptionsError as error:
-        print(f"mirrorgate: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 0
-    return 0
+    if arguments.workers > 1:
+        return _supervise(arguments)
+    from .serving import serve
+
+    return serve(_settings(arguments), web=arguments.web, seat=arguments.seat)
 
 
 def _take_all_files() -> None:
@@ -58,24 +57,18 @@ def _take_all_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def _serve(arguments: argparse.Namespace) -> None:
-    opts = options.Options()
-    running: master.Master
-    if arguments.web:
-        from mitmproxy.tools.web.master import WebMaster  # 10 MiB that nobody else needs
+def _supervise(arguments: argparse.Namespace) -> int:
+    from ..workers.settings import settings_of
+    from ..workers.supervising import supervise
 
-        running = WebMaster(opts, with_termlog=True)
-    else:
-        running = DumpMaster(opts, with_termlog=True, with_dumper=False)
-    opts.update(server=False, mode=[])
-    running.addons.add(Gateway())
-    folder = Path(opts.confdir).expanduser()  # noqa: ASYNC240 - nothing runs yet that could be held up
-    optmanager.load_paths(opts, str(folder / "config.yaml"), str(folder / "config.yml"))
-    opts.set(*_settings(arguments))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, functools.partial(running.shutdown))
-    await running.run()
+    try:
+        settings = settings_of(arguments)
+    except ValueError as error:
+        print(f"mirrorgate run --workers: {error}", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.WARNING, format="[%(asctime)s.%(msecs)03d] %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("mirrorgate").setLevel(logging.INFO)
+    return asyncio.run(supervise(settings))
 
 
 def _settings(arguments: argparse.Namespace) -> list[str]:

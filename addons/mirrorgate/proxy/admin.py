@@ -18,7 +18,10 @@ from .admin_handlers import PeerOf, application, socket_peer
 from .admin_page import load_page
 from .admin_sources import AdminSources
 
-__all__ = ["AdminServer", "Bind", "parse_bind"]
+__all__ = ["DEFAULT_BIND", "AdminServer", "Bind", "parse_bind"]
+
+DEFAULT_BIND = "127.0.0.1:9901"
+"""Of the option `gateway_admin`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,20 @@ class AdminServer:
         bind: where; port 0 is chosen by the kernel and then found in `address`.
         token: the bearer token for changes and for readers on other machines; empty for none.
         peer_of: names the peer of a request.
+        listening: a socket that listens already, a worker's, in place of `bind`.
     """
 
-    def __init__(self, sources: AdminSources, bind: Bind, *, token: str = "", peer_of: PeerOf = socket_peer) -> None:
+    def __init__(
+        self,
+        sources: AdminSources,
+        bind: Bind,
+        *,
+        token: str = "",
+        peer_of: PeerOf = socket_peer,
+        listening: socket.socket | None = None,
+    ) -> None:
         self._bind = bind
+        self._listening = listening
         self._application = application(sources, Access(token, bind.host), load_page(), peer_of)
         self._server: HTTPServer | None = None
         self._address: Bind | None = None
@@ -84,7 +97,7 @@ class AdminServer:
         if self._server is not None:
             return
         try:
-            sockets = _listen(self._bind)
+            sockets = _listen(self._bind) if self._listening is None else [self._listening]
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else str(error)
             raise OSError(error.errno, f"the admin server cannot listen on {self._bind}: {reason}") from error
@@ -97,7 +110,8 @@ class AdminServer:
             xheaders=False,
         )
         self._server.add_sockets(sockets)
-        self._address = Bind(self._bind.host, _port(sockets[0]))
+        if self._listening is None:
+            self._address = Bind(self._bind.host, _port(sockets[0]))
 
     async def stop(self) -> None:
         """Close the listening sockets and every connection; stopping twice is harmless."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,7 +136,7 @@ class _Handler(RequestHandler):
 class _Ready(_Handler):
     async def get(self) -> None:
         try:
-            ready, text = self.context.sources.ready()
+            ready, text = await _settled(self.context.sources.ready())
         except Exception:
             logger.exception("The readiness check failed.")
             ready, text = False, "the readiness check failed"
@@ -158,7 +158,7 @@ class _Health(_Handler):
 class _Metrics(_Handler):
     async def get(self) -> None:
         try:
-            kind, pieces = self.context.sources.metrics(self.request.headers.get("Accept", ""))
+            kind, pieces = await _settled(self.context.sources.metrics(self.request.headers.get("Accept", "")))
             body = await _joined(pieces)
         except Exception as error:
             self._broken(error)
@@ -210,7 +210,7 @@ class _Verdict(_Json):
         if not cluster:
             await super().get()
         elif self.readable():
-            document = self.context.sources.verdict_of(cluster)
+            document = await _settled(self.context.sources.verdict_of(cluster))
             if document is None:
                 self.refuse(404, "no mirror has this cluster; /verdict lists them")
             else:
@@ -234,7 +234,7 @@ class _Gate(_Handler):
     async def get(self) -> None:
         if not self.readable():
             return
-        found = self.context.sources.decision_of(self.get_query_argument("cluster", ""))
+        found = await _settled(self.context.sources.decision_of(self.get_query_argument("cluster", "")))
         if found is None:
             self.refuse(404, "no mirror has this cluster; /verdict lists them")
             return
@@ -268,6 +268,10 @@ class _Change(_Handler):
 class _Nothing(_Handler):
     async def prepare(self) -> None:
         self.refuse(404, "there is no such page; / is the dashboard")
+
+
+async def _settled[T](value: T | Awaitable[T]) -> T:
+    return await value if inspect.isawaitable(value) else value
 
 
 async def _joined(pieces: Iterator[bytes]) -> bytes:

@@ -1,8 +1,8 @@
 """What the admin server shows: callables that the composition root fills in, and the shapes that the page reads.
 
 The server knows no other part of the gateway. A callable is called in the event loop for every request of its page,
-returns values that JSON can hold, and may be a coroutine function. Keys that the page does not find it leaves out, so
-more can be said in any of these than is written down here.
+returns values that JSON can hold, and may be a coroutine function (those of a supervisor ask its workers). Keys that
+the page does not find it leaves out, so more can be said in any of these than is written down here.
 """
 
 from __future__ import annotations
@@ -167,9 +167,9 @@ def _undecided(cluster: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class AdminSources:
-    ready: Callable[[], tuple[bool, str]]
+    ready: Callable[[], tuple[bool, str] | Awaitable[tuple[bool, str]]]
     """Whether /ready answers 200, and its text."""
-    metrics: Callable[[str], tuple[str, Iterator[bytes]]]
+    metrics: Callable[[str], tuple[str, Iterator[bytes]] | Awaitable[tuple[str, Iterator[bytes]]]]
     """From an Accept header to the content type and the exposition in pieces (`Metrics.render_pieces`)."""
     resources: View = _nothing
     routes: View = _nothing
@@ -179,9 +179,9 @@ class AdminSources:
     """An `ExchangesView`."""
     verdict: View = collecting
     """`verdict` (`PROMOTE`, `HOLD`, `REJECT`), `reason`, and a list of `shadows` with the same and more for each."""
-    verdict_of: Callable[[str], object | None] = _of_no_mirror
+    verdict_of: Callable[[str], object | Awaitable[object | None] | None] = _of_no_mirror
     """From a mirror's cluster to its part of `verdict`; `None` for a cluster that is no mirror's."""
-    decision_of: Callable[[str], tuple[str, str] | None] = _undecided
+    decision_of: Callable[[str], tuple[str, str] | Awaitable[tuple[str, str] | None] | None] = _undecided
     """From a mirror's cluster, empty for all together, to the decision and its reason; `None` as above."""
     overview: View = _nothing
     """`version`, `started` (Unix time), `generation`, `applied` (Unix time), `problems`, `paused`, and `summary`

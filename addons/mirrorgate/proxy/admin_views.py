@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..admission.cluster import Gauges
 from ..admission.failure_breaker import FailureBreaker
+from ..admission.gauges import Gauges
 from ..admission.limits import UNLIMITED
 from ..breakers import CLUSTER, ClusterBreakers
 from ..health import ClusterHealth

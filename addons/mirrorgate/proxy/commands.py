@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mitmproxy import command, ctx, exceptions, flow, http
 
-from ..admission.cluster import Gauges
 from ..admission.failure_breaker import State, Trigger
+from ..admission.gauges import Gauges
 from ..admission.limits import UNLIMITED
 from ..director import rules_of
 from ..effective import limits_of

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from mitmproxy.proxy import mode_specs
 
-from ..admission.cluster import Gauges
+from ..admission.elsewhere import Sharing
 from ..admission.flow_queue import QueueLimits
+from ..admission.gauges import Gauges
+from ..admission.shared_cluster import cluster_of
 from ..admission.token_buckets import Meters
 from ..director import Director, destinations_of, rules_of
 from ..effective import limits_of
@@ -136,6 +138,8 @@ class Dataplane:
         self.door = Door()
         self.bodies = Bodies()
         self.pools: dict[str, ClusterPool] = {}
+        self.sharing: Sharing | None = None
+        """Where workers share the limits of clusters; `None` in a gateway of one process."""
         self.meters = Meters()
         self.rng = random.Random()
         self._subscribers: list[Callable[[Event], None]] = []
@@ -153,9 +157,8 @@ class Dataplane:
         bound = Port(mode.logical_port, tls=mode.terminates_tls)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        server = await loop.create_server(
-            lambda: Doorway(self._turns_away, lambda: self._greet(bound)), host, port, backlog=1
-        )
+        greet, shared = lambda: Doorway(self._turns_away, lambda: self._greet(bound)), self.sharing is not None or None
+        server = await loop.create_server(greet, host, port, backlog=1, reuse_port=shared)
         deepen(server)
         self.ports.update((sock.getsockname()[1], mode.logical_port) for sock in server.sockets)
         return server
@@ -268,7 +271,9 @@ class Dataplane:
         pool = self.pools.get(plan.cluster)
         if pool is None:
             settings = self._connection_settings(plan.rule)
-            pool = self.pools[plan.cluster] = ClusterPool(plan.cluster, plan.limits, settings, self.hooks)
+            shared = None if self.sharing is None else self.sharing.join(plan.cluster)
+            pool = ClusterPool(plan.cluster, cluster_of(plan.limits, shared), settings, self.hooks)
+            self.pools[plan.cluster] = pool
             pool.retired = plan.rule is None  # an address that an addon has set: forgotten when nobody uses it
         return pool
 
@@ -372,6 +377,8 @@ class Dataplane:
             pool.sweep(now)
             if pool.retired and pool.cluster.idle:
                 del self.pools[name]
+                if self.sharing is not None:
+                    self.sharing.leave(name)
 
 
 async def _awaited(work: Awaitable[Any]) -> None:

@@ -236,12 +236,12 @@ class Upstream(asyncio.Protocol):
 class ClusterPool:
     """The connections of one cluster. Every decision is `Cluster`'s; this opens, hands out and closes."""
 
-    def __init__(self, name: str, limits: Limits, settings: ConnectionSettings, hooks: Hooks) -> None:
+    def __init__(self, name: str, cluster: Cluster[Waiter, _Link], settings: ConnectionSettings, hooks: Hooks) -> None:
         self.name = name
         self.settings = settings
         self.retired = False
         """Whether no rule of the configuration leads here, so that the pool is forgotten once nothing is under way."""
-        self.cluster: Cluster[Waiter, _Link] = Cluster(limits)
+        self.cluster = cluster
         self._hooks = hooks
         self._connecting: set[asyncio.Task[None]] = set()
         self._idle: set[_Link] = set()

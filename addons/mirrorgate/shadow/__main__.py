@@ -1,4 +1,8 @@
-"""The shadow process's entry: `python -m mirrorgate.shadow DESCRIPTOR NICENESS`, started by the proxy only."""
+"""The shadow process's entry, started by the proxy: `python -m mirrorgate.shadow DESCRIPTOR NICENESS`.
+
+The supervisor of several workers starts it with a listening socket, and as a third word with the descriptor of a pipe:
+the process ends when that does.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ from typing import Final
 
 from .comparing import Comparer
 from .process import ShadowProcess
+from .shared_process import SharedShadowProcess
 from .verdicts import VerdictSink
 
 __all__ = ["main"]
@@ -29,7 +34,7 @@ _OOM_SCORE: Final = 500
 
 def main() -> None:
     """Serve the socket that the proxy left open until the proxy closes it."""
-    descriptor, niceness = (int(argument) for argument in sys.argv[1:3])
+    descriptor, niceness, *lifeline = (int(argument) for argument in sys.argv[1:4])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # The proxy decides when this process ends: a supervisor that signals the whole group must not cut the drain.
         signal.signal(number, signal.SIG_IGN)
@@ -39,14 +44,24 @@ def main() -> None:
     gc.freeze()
     with socket.socket(fileno=descriptor) as sock:
         sock.setblocking(False)
-        asyncio.run(_serve(sock))
+        asyncio.run(_serve(sock, *lifeline))
 
 
-async def _serve(sock: socket.socket) -> None:
+async def _serve(sock: socket.socket, lifeline: int | None = None) -> None:
     loop = asyncio.get_running_loop()
     run = uuid.uuid4().hex
     comparer = Comparer(time.time, VerdictSink(time.time, time.monotonic, run), run)
-    await ShadowProcess(loop, sock, comparer).run()
+    if lifeline is None:
+        await ShadowProcess(loop, sock, comparer).run()
+        return
+    shared = SharedShadowProcess(loop, sock, comparer)
+
+    def supervisor_gone() -> None:
+        loop.remove_reader(lifeline)
+        shared.stop()
+
+    loop.add_reader(lifeline, supervisor_gone)
+    await shared.run()
 
 
 def _step_back(niceness: int) -> None:

@@ -43,6 +43,8 @@ class ChannelOptions:
     queue_bytes: int = 64 * 1024 * 1024
     """The option `shadow_queue_bytes`."""
     command: ChildCommand = field(default_factory=ChildCommand)
+    shared: str = ""
+    """Path of the socket of a child that a supervisor keeps for all its workers; none is started then."""
     greeting: Callable[[], Iterable[ToShadow]] = tuple
     """What each child is told after `configure` and before any exchange: what a former one knew."""
 
@@ -218,7 +220,10 @@ class ShadowChannel:
     async def _live(self) -> str:
         """Run one life of the child and return why it ended."""
         try:
-            link = await Link.start(self._options.command, self._receive)
+            shared = self._options.shared
+            link = await (
+                Link.connect(shared, self._receive) if shared else Link.start(self._options.command, self._receive)
+            )
         except OSError as error:
             return f"it cannot be started: {error}"
         self._link = link

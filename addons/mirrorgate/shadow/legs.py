@@ -42,6 +42,10 @@ class Legs:
     def running(self) -> int:
         return len(self._tasks)
 
+    def exchanges(self) -> set[str]:
+        """Return the exchanges that have a leg under way."""
+        return {id for id, _ in self._tasks}
+
     def refusal(self, target: Target) -> str | None:
         """Say why a leg may not begin: `max_parallel` or `token_budget`; `None` when it may."""
         if self._running[target.cluster, target.leg] >= target.max_parallel:

@@ -26,18 +26,22 @@ _REAP_SECONDS: Final = 5.0
 
 
 class Link:
-    """A started child. `ended` resolves, with a reason, once its socket is closed; it is reaped by `reap`."""
+    """A started child, or one that a supervisor has started.
+
+    `ended` resolves, with a reason, once its socket is closed; it is reaped by `reap`.
+    """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
-        process: subprocess.Popen[bytes],
+        process: subprocess.Popen[bytes] | None,
         on_message: Callable[[FromShadow], None],
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._process = process
+        self._pid = None if process is None else process.pid
         self._on_message = on_message
         self._decoder = proxy_decoder()
         self.outbox = Outbox(loop, sock, lambda error: self._end(f"write failed: {error}"))
@@ -60,9 +64,23 @@ class Link:
             raise
         return cls(loop, ours, process, on_message)
 
+    @classmethod
+    async def connect(cls, path: str, on_message: Callable[[FromShadow], None]) -> Link:
+        """Connect to the child that a supervisor keeps running. Raises OSError when nothing listens there."""
+        loop = asyncio.get_running_loop()
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            ours.setblocking(False)
+            await loop.sock_connect(ours, path)
+        except BaseException:
+            ours.close()
+            raise
+        return cls(loop, ours, None, on_message)
+
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def pid(self) -> int | None:
+        """`None` until a child that somebody else has started has said that it reads."""
+        return self._pid
 
     def send(self, pieces: Iterable[bytes]) -> None:
         """Enqueue one frame; never waits, never raises."""
@@ -86,14 +104,18 @@ class Link:
     async def reap(self, patience: float = 0.5) -> int | None:
         """Wait for the child's end, after `patience` seconds by SIGKILL, and return its exit status.
 
-        A negative status is a signal's number; `None` is a process that even SIGKILL does not end yet.
+        A negative status is a signal's number; `None` is a process that even SIGKILL does not end yet, or one that
+        somebody else reaps.
         """
+        process = self._process
+        if process is None:
+            return None
         for wait in (patience, _REAP_SECONDS):
             try:
-                return await asyncio.to_thread(self._process.wait, wait)
+                return await asyncio.to_thread(process.wait, wait)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-        logger.error("shadow process %d does not end", self.pid)
+                process.kill()
+        logger.error("shadow process %s does not end", self.pid)
         return None
 
     def _on_readable(self) -> None:
@@ -114,6 +136,7 @@ class Link:
             return
         for message in messages:
             if isinstance(message, ShadowReady):
+                self._pid = message.pid
                 self.ready.set()
             try:
                 self._on_message(message)

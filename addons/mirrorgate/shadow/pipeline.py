@@ -130,6 +130,10 @@ class Pipeline:
             journal_lost=lost,
         )
 
+    def under_way(self) -> set[str]:
+        """Return the exchanges that are not judged, or have a leg that runs."""
+        return {*self._admitted, *self._legs.exchanges()}
+
     async def drain(self, timeout: float) -> None:
         """Let legs end by themselves within `timeout` seconds, cut the rest, and judge what is complete.
 

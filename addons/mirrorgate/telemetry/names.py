@@ -150,6 +150,8 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
                "With gateway_overload_lag: share of new requests that is refused now, 0 to 1."),
         _gauge("mirrorgate_build_info", "version python mitmproxy", "Always 1; the labels say what runs."),
         _gauge("mirrorgate_ready", "", "1 when /ready answers 200."),
+        _gauge("mirrorgate_worker_up", "worker", "With several workers: 1 while a worker serves."),
+        _counter("mirrorgate_worker_restarts_total", "worker", "With several workers: restarts of a worker.", _SCRAPE),
         _counter("mirrorgate_access_log_lines_total", "", "Lines of the access log that were written.", _SCRAPE),
         _counter("mirrorgate_access_log_dropped_total", "reason",
                  "Lines that were not: `buffer_full`, `torn` or `closed`.", _SCRAPE),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-from ..admission.cluster import Counters, Gauges
+from ..admission.cluster import Counters
 from ..admission.flow_queue import FlowQueue
+from ..admission.gauges import Gauges
 from ..admission.retries import RetryCounters
 from ..admission.token_buckets import Meter
 from ..scheduling.endpoints import EndpointView
@@ -24,17 +25,17 @@ _REMAINING = {"rq_pending": "pending", "rq_retry": "retries"}
 
 def cluster_samples(cluster: str, gauges: Gauges, counters: Counters, retries: RetryCounters) -> Iterator[Sample]:
     """Yield the breaker of one cluster. A limit over 2^32 - 2 is none and has neither limit nor room."""
-    limits = gauges.limits
+    limits, other = gauges.limits, gauges.elsewhere
     rows = (
-        ("connections", "cx", gauges.connections, limits.connections, gauges.connections_open),
-        ("pending", "rq_pending", gauges.pending, limits.pending, gauges.pending_open),
-        ("parallel", "rq", gauges.active, limits.parallel, gauges.parallel_open),
-        ("retries", "rq_retry", gauges.retries, gauges.retries_limit, gauges.retries_open),
+        ("connections", "cx", gauges.connections, other.connections, limits.connections, gauges.connections_open),
+        ("pending", "rq_pending", gauges.pending, other.pending, limits.pending, gauges.pending_open),
+        ("parallel", "rq", gauges.active, other.active, limits.parallel, gauges.parallel_open),
+        ("retries", "rq_retry", gauges.retries, other.retries, gauges.retries_limit, gauges.retries_open),
     )
     envoy = {"envoy_cluster_name": cluster}
-    for limit, word, used, most, reached in rows:
+    for limit, word, used, used_elsewhere, most, reached in rows:
         labels = {"cluster": cluster, "limit": limit}
-        room = max(most - used, 0)
+        room = max(most - used - used_elsewhere, 0)
         yield Sample("mirrorgate_breaker_in_use", used, labels)
         yield Sample("mirrorgate_breaker_limit", most, labels)
         yield Sample("mirrorgate_breaker_remaining", room, labels)

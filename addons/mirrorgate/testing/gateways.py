@@ -68,10 +68,11 @@ async def running_gateway(
     program: str = "mirrorgate",
     options: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    workers: int = 1,
 ) -> AsyncIterator[RunningGateway]:
     """Run the gateway until the block ends. Raises `ProcessError` with its output when it does not get ready."""
     admin_port = free_port()
-    command = gateway_command(config, admin_port, program=program, options=options)
+    command = gateway_command(config, admin_port, program=program, options=options, workers=workers)
     async with Process(command, environment=environment) as process:
         # Its own word first: at the admin port another process might answer.
         await process.printed("gateway listening at", timeout=60.0)

@@ -37,13 +37,18 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def gateway_command(
-    config: Path | str, admin_port: int, *, program: str = "mirrorgate", options: Mapping[str, str] | None = None
+    config: Path | str,
+    admin_port: int,
+    *,
+    program: str = "mirrorgate",
+    options: Mapping[str, str] | None = None,
+    workers: int = 1,
 ) -> list[str]:
     """Return the command that runs the gateway: `mirrorgate run`, or `mitmdump` or `mitmweb` with the addon."""
     settings = {"gateway_config": str(config), "gateway_admin": f"127.0.0.1:{admin_port}"} | dict(options or {})
     pairs = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     if program == "mirrorgate":
-        return [sys.executable, "-m", "mirrorgate.cli", "run", *pairs]
+        return [sys.executable, "-m", "mirrorgate.cli", "run", *pairs, "--workers", str(workers)]
     launch = f"from mitmproxy.tools.main import {program}; {program}()"
     return [sys.executable, "-c", launch, "-n", "-s", str(PROJECT / "addons" / "gateway.py"), *pairs]
 

@@ -41,6 +41,7 @@ from ..sources.loads import LoadScraper, ScrapeSettings
 from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics
 from ..telemetry.summary import summarise
+from ..workers.seat import Seat
 from .administration import start_admin
 from .aside import share_interpreter
 from .background import Background
@@ -69,9 +70,10 @@ _SHADOW_START = 10.0
 
 
 class Gateway:
-    """One gateway in a mitmproxy process."""
+    """One gateway in a mitmproxy process, a worker's when it has a seat."""
 
-    def __init__(self) -> None:
+    def __init__(self, seat: Seat | None = None) -> None:
+        self._seat = seat
         self._rng = random.Random()
         self._configuration = Configuration(self._rng)
         self._opened = False
@@ -155,6 +157,7 @@ class Gateway:
             lambda cluster: self.plane is not None and self.plane.calm(cluster),
         )
         plane = self.plane = Dataplane(director, Hooks(ctx.master.addons), settings_of(options))
+        plane.sharing, shared = (None, "") if self._seat is None else (self._seat.open_rows(), self._seat.shadow)
         self._configuration.server = self
         self._listening = Listening(
             self._background.spawn, self._abort, lenient=self._configuration.cluster is not None, told=self._bound
@@ -163,7 +166,7 @@ class Gateway:
         self._verdicts = Verdicts(lambda frame: self._channel.send(frame))
         self._channel = ShadowChannel(
             ChannelOptions(
-                self._journal_options(), options.shadow_queue_bytes, greeting=lambda: self._verdicts.greeting()
+                self._journal_options(), options.shadow_queue_bytes, greeting=self._verdicts.greeting, shared=shared
             ),
             self._from_shadow,
             self._shadow_changed,
@@ -296,7 +299,7 @@ class Gateway:
             pause_mirrors=lambda: self._pause(True),
             resume_mirrors=lambda: self._pause(False),
         )
-        self.admin = start_admin(sources, ctx.options)
+        self.admin = start_admin(sources, ctx.options, self._seat)
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether the gateway takes requests, and why not."""

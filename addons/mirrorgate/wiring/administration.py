@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..proxy.admin import AdminServer, parse_bind
 from ..proxy.admin_sources import AdminSources
+
+if TYPE_CHECKING:
+    from ..workers.seat import Seat
 
 __all__ = ["start_admin"]
 
 logger = logging.getLogger("mirrorgate")
 
 
-def start_admin(sources: AdminSources, options: Any) -> AdminServer | None:
-    """Return the running server, `None` when none is wanted; ends the process when it cannot bind."""
+def start_admin(sources: AdminSources, options: Any, seat: Seat | None = None) -> AdminServer | None:
+    """Return the running server, `None` when none is wanted; ends the process when it cannot bind.
+
+    A worker's answers its supervisor, wherever that binds.
+    """
+    if seat is not None:
+        server = seat.admin_server(sources, options.gateway_admin_token)
+        server.start()
+        return server
     bind = parse_bind(options.gateway_admin)
     if bind is None:
         return None

@@ -12,6 +12,7 @@ from mitmproxy import addonmanager, optmanager
 from mitmproxy.utils import human
 
 from ..admission.flow_queue import QueueLimits
+from ..proxy.admin import DEFAULT_BIND
 from ..proxy.dataplane import Settings
 from ..proxy.http2_limits import Http2Limits
 
@@ -69,7 +70,7 @@ OPTIONS = (
         "Added to each listener's port when binding: 8000 makes 80 into 8080, which needs no root. "
         "Redirects and parentRefs keep the logical port.",
     ),
-    Option("gateway_admin", str, "127.0.0.1:9901", "Where the admin server binds, as host:port. Empty: none."),
+    Option("gateway_admin", str, DEFAULT_BIND, "Where the admin server binds, as host:port. Empty: none."),
     Option(
         "gateway_admin_token",
         str,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from ..admission.cluster import Gauges
+from ..admission.gauges import Gauges
 from ..director import Director, destinations_of, rules_of
 from ..effective import limits_of
 from ..events import Event

@@ -1,0 +1,157 @@
+"""The one admin server of several workers: asks them, and puts together what they say."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from ..proxy.admin_sources import AdminSources
+from ..telemetry.exposition import PLAIN
+from ..telemetry.names import SPECS
+from .asking import Reply, ask
+from .joining import joined_clusters, joined_exchanges, joined_overview
+from .merging import MetricFamily, Totals, written
+from .processes import Kept
+
+__all__ = ["AdminFront", "Colleague"]
+
+
+@dataclass(slots=True)
+class Colleague:
+    """A worker as the supervisor sees it."""
+
+    index: int
+    path: str
+    """Of the socket that its admin server listens on."""
+    kept: Kept
+    ready: bool = False
+    """Whether it served when it was last asked."""
+    was_ready: bool = False
+    """Whether it has served in this life."""
+
+
+class AdminFront:
+    """Answers for all workers. One that does not answer in time is left out, and `/overview` says so."""
+
+    def __init__(self, workers: Sequence[Colleague], totals: Totals, token: str, shadow: Kept) -> None:
+        self._workers = workers
+        self._totals = totals
+        self._token = token
+        self._shadow = shadow
+        self._scraping = asyncio.Lock()
+        self.complete = False
+        """Whether all workers have served at once."""
+        self.stopping = False
+
+    def sources(self) -> AdminSources:
+        return AdminSources(
+            ready=self.ready,
+            metrics=self.metrics,
+            resources=functools.partial(self._of_one, "/resources"),
+            routes=functools.partial(self._of_one, "/routes"),
+            clusters=self.clusters,
+            exchanges=self.exchanges,
+            verdict=functools.partial(self._of_one, "/verdict"),
+            verdict_of=self.verdict_of,
+            decision_of=self.decision_of,
+            overview=self.overview,
+            pause_mirrors=functools.partial(self._change, "/mirror/pause"),
+            resume_mirrors=functools.partial(self._change, "/mirror/resume"),
+        )
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether the gateway takes requests: at first when all workers do, then as long as one does.
+
+        While one of several is started again the others serve: taking the whole gateway out would lose them, too.
+        """
+        if self.stopping:
+            return False, "draining"
+        serving = sum(worker.ready for worker in self._workers)
+        if not self.complete or not serving:
+            return False, f"{serving} of {len(self._workers)} workers serve"
+        return True, "ready"
+
+    async def metrics(self, accept: str) -> tuple[str, Iterator[bytes]]:
+        """Return the sums over all workers, always in Prometheus' text format."""
+        async with self._scraping:
+            for worker, reply in await self._all("/metrics"):
+                if reply is not None and reply.status == 200 and worker.kept.pid is not None:
+                    self._totals.take(worker.index, reply.body.decode("utf-8", "replace"))
+            return PLAIN, self._lines()
+
+    def _lines(self) -> Iterator[bytes]:
+        for name, values in (
+            ("mirrorgate_worker_up", [float(worker.ready) for worker in self._workers]),
+            ("mirrorgate_worker_restarts_total", [float(worker.kept.restarts) for worker in self._workers]),
+        ):
+            spec = SPECS[name]
+            head = [f"# HELP {name} {spec.help}", f"# TYPE {name} {spec.kind.value}"]
+            series = {f'{name}{{worker="{index}"}}': value for index, value in enumerate(values)}
+            yield written(MetricFamily(name, head, spec.kind.value, series))
+        yield from self._totals.lines()
+
+    async def clusters(self) -> object:
+        return joined_clusters(await self._documents("/clusters"))
+
+    async def exchanges(self) -> object:
+        return joined_exchanges(await self._documents("/exchanges"))
+
+    async def overview(self) -> object:
+        view = joined_overview(await self._documents("/overview"))
+        view["workers"] = [
+            {"worker": w.index, "pid": w.kept.pid, "ready": w.ready, "restarts": w.kept.restarts} for w in self._workers
+        ]
+        view["shadowProcess"] = {"pid": self._shadow.pid, "restarts": self._shadow.restarts}
+        return view
+
+    async def verdict_of(self, cluster: str) -> object | None:
+        reply = await self._any(f"/verdict?cluster={quote(cluster, safe='')}")
+        return msgspec.Raw(reply.body) if reply.status == 200 else None
+
+    async def decision_of(self, cluster: str) -> tuple[str, str] | None:
+        reply = await self._any(f"/verdict/promote?cluster={quote(cluster, safe='')}")
+        if reply.status not in (200, 409):
+            return None
+        found = msgspec.json.decode(reply.body)
+        return found["verdict"], found["reason"]
+
+    async def _of_one(self, target: str) -> object:
+        """Return what any worker says of what all know alike."""
+        reply = await self._any(target)
+        if reply.status != 200:
+            raise RuntimeError(f"a worker answers {target} with {reply.status}")
+        return msgspec.Raw(reply.body)
+
+    async def _any(self, target: str) -> Reply:
+        for worker in sorted(self._workers, key=lambda worker: not worker.ready):
+            reply = await self._ask(worker, target)
+            if reply is not None:
+                return reply
+        raise RuntimeError("no worker answers")
+
+    async def _all(self, target: str, method: str = "GET") -> list[tuple[Colleague, Reply | None]]:
+        replies = await asyncio.gather(*(self._ask(worker, target, method) for worker in self._workers))
+        return list(zip(self._workers, replies, strict=True))
+
+    async def _documents(self, target: str) -> list[dict[str, Any]]:
+        replies = [reply for _, reply in await self._all(target)]
+        return [msgspec.json.decode(reply.body) for reply in replies if reply is not None and reply.status == 200]
+
+    async def _change(self, target: str) -> object:
+        """Change something in every worker; a worker that is started later begins with the options' state."""
+        found = await self._all(target, "POST")
+        done = [reply for _, reply in found if reply is not None and reply.status == 200]
+        if len(done) < len(found):
+            raise RuntimeError(f"{len(done)} of {len(found)} workers have done it")
+        return msgspec.Raw(done[0].body)
+
+    async def _ask(self, worker: Colleague, target: str, method: str = "GET") -> Reply | None:
+        if worker.kept.pid is None:
+            return None
+        return await ask(worker.path, target, method=method, token=self._token)
