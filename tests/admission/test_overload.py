@@ -99,16 +99,17 @@ def test_more_lag_sheds_no_less(lags: list[float], one: float, other: float) -> 
     assert shares[0] <= shares[1]
 
 
-def test_a_late_round_behind_a_late_one_admits_nothing_more() -> None:
+def test_a_late_round_behind_a_late_one_admits_hardly_any_more() -> None:
     """From the limit on; the first late round is a stall, whose requests are served."""
     overload = late(0.0)
-    assert not overload.refuses(0.0, 5.0)
+    assert not overload.refuses(0.5, 5.0)
     overload.observe(0.3)
     assert overload.shed is Shed.NOTHING
-    assert not overload.refuses(0.0, 0.1)
-    assert overload.refuses(0.0, 0.11)
+    assert not overload.refuses(0.5, 0.1)
+    assert overload.refuses(0.5, 0.11)
+    assert not overload.refuses(0.01, 0.11), "a few get through"
     overload.observe(0.01)
-    assert not overload.refuses(0.0, 5.0)
+    assert not overload.refuses(0.5, 5.0)
 
 
 def test_what_is_given_too_much_is_divided() -> None:

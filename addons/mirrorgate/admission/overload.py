@@ -9,8 +9,8 @@ control leg rides with a mirror, so it can only go first. The first two end at h
 requests that is admitted follows the lag: a round of the loop that took k times as long as L/2 was given k times too
 much, so a k-th of it is admitted from then on; each measurement under L/2 admits a quarter more, so that it is over
 within half a second. To admit all at once would bring the overload back at once. Inside a round that is late already,
-behind one that was, nothing more is admitted: a burst makes each round longer than the one before, and three of them
-would take seconds (measured: 4.6 s).
+behind one that was, hardly any more are admitted: a burst makes each round longer than the one before, and three of
+them would take seconds (measured: 4.6 s).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["Overload", "Shed"]
 _MEASUREMENTS = 3
 """How many measurements in a row must be late."""
 
-_LEAST = 0.02
-"""Share of new requests that is admitted in any case: without any nothing would tell that it is over."""
+_LEAST = 0.05
+"""Share of new requests that is admitted in any case: some get through where refusals alone keep the loop busy."""
 
 _GROWTH = 1.25
 
@@ -97,4 +97,5 @@ class Overload:
 
         *draw* is uniform in [0, 1); *overdue* is by how many seconds the next measurement is late already.
         """
-        return draw >= self._admitted or (overdue > self._limit and self.wary)
+        late = overdue > self._limit and self.wary
+        return draw >= (_LEAST if late else self._admitted)
