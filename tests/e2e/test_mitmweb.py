@@ -148,6 +148,9 @@ async def test_the_breaker_by_hand(stage: Stage) -> None:
     assert "OPEN" not in await web.command("mirrorgate.breaker.close", cluster)
     await stage.pair()
     assert len(stage.candidate.requests) == 1
+    assert "failure breaker bypassed by hand" in await web.command("mirrorgate.breaker.bypass", cluster)
+    assert (await stage.gateway.chat("chat.test")).status == 200
+    assert "by hand" not in await web.command("mirrorgate.breaker.close", cluster)
 
 
 async def test_mirroring_by_hand(stage: Stage) -> None:
