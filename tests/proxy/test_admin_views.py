@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
+from mirrorgate.admission.flow_queue import FlowQueue, QueueLimits
 from mirrorgate.admission.gauges import Gauges
 from mirrorgate.admission.limits import UNLIMITED, Limits
-from mirrorgate.proxy.admin_views import endpoint_rows, limit_views, pick_view
+from mirrorgate.proxy.admin_views import endpoint_rows, limit_views, pick_view, queue_view
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.scheduling.endpoints import EndpointHealth, EndpointView, Load
 from mirrorgate.scheduling.picks import Pick
@@ -53,3 +54,11 @@ def test_picks_explain_themselves() -> None:
         ],
     }  # fmt: skip
     msgspec.json.encode(view)
+
+
+def test_who_waits_is_counted() -> None:
+    """Over all priorities, with the bytes of their bodies."""
+    queue: FlowQueue[str] = FlowQueue()
+    for waiter, priority, size in (("a", 0, 10), ("b", 0, 5), ("c", 7, 1)):
+        assert queue.join(waiter, QueueLimits(requests=9), priority=priority, size=size, now=0.0)
+    assert queue_view("p", queue) == {"pool": "p", "waiting": 3, "bytes": 16}

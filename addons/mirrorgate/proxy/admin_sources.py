@@ -24,6 +24,7 @@ __all__ = [
     "FailureBreakersView",
     "LoadView",
     "PickView",
+    "QueueView",
     "ScoreView",
     "View",
     "collecting",
@@ -101,6 +102,15 @@ class FailureBreakersView(TypedDict):
     endpoints: dict[str, FailureBreakerView]
 
 
+class QueueView(TypedDict):
+    """Requests that wait for a saturated pool."""
+
+    pool: str
+    waiting: int
+    bytes: int
+    """Of their bodies."""
+
+
 class ClusterView(TypedDict, total=False):
     name: str
     kind: str
@@ -110,6 +120,8 @@ class ClusterView(TypedDict, total=False):
     """By `connections`, `pending`, `parallel`, `retries`."""
     failure_breaker: FailureBreakersView
     """Left out where no FailureBreakerPolicy applies and no operator has said anything."""
+    queues: list[QueueView]
+    """Of its pools; empty where nobody waits."""
     connecting: int
     """Connections that are being made. Their requests count as pending."""
     endpoints: list[EndpointView]

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..admission.failure_breaker import FailureBreaker
+from ..admission.flow_queue import FlowQueue
 from ..admission.gauges import Gauges
 from ..admission.limits import UNLIMITED
 from ..breakers import CLUSTER, ClusterBreakers
 from ..health import ClusterHealth
 from ..scheduling.endpoints import EndpointHealth, EndpointView
 from ..scheduling.picks import Pick
-from .admin_sources import BreakerView, FailureBreakersView, FailureBreakerView, LoadView, PickView, ScoreView
+from .admin_sources import (
+    BreakerView,
+    FailureBreakersView,
+    FailureBreakerView,
+    LoadView,
+    PickView,
+    QueueView,
+    ScoreView,
+)
 from .admin_sources import EndpointView as EndpointRow
 
-__all__ = ["endpoint_rows", "failure_breaker_view", "limit_views", "pick_view"]
+__all__ = ["endpoint_rows", "failure_breaker_view", "limit_views", "pick_view", "queue_view"]
 
 _SHOWN_SCORES = 32
 """Candidates shown for a pick, best first."""
@@ -95,3 +105,8 @@ def pick_view(at: float, model: str, pick: Pick) -> PickView:
 
 def _limit(used: int, limit: int, reached: bool) -> BreakerView:
     return BreakerView(used=used, limit=None if limit >= UNLIMITED else limit, open=reached)
+
+
+def queue_view(pool: str, queue: FlowQueue[Any]) -> QueueView:
+    """Show who waits for a saturated pool."""
+    return {"pool": pool, "waiting": len(queue), "bytes": sum(size for _, size in queue.bytes())}

@@ -14,7 +14,7 @@ from ..effective import limits_of
 from ..events import Event
 from ..picking import profile_of
 from ..proxy.admin_sources import ClusterView
-from ..proxy.admin_views import endpoint_rows, failure_breaker_view, limit_views, pick_view
+from ..proxy.admin_views import endpoint_rows, failure_breaker_view, limit_views, pick_view, queue_view
 from ..proxy.dataplane import Dataplane
 from ..records import Compared, ShadowCounts
 from ..resources.describing import to_document
@@ -147,6 +147,8 @@ class Views:
         health = self._director.health.of(rule.cluster)
         if health is not None and health.breakers is not None:
             view["failure_breaker"] = failure_breaker_view(health.breakers, time.monotonic())
+        refs = {destination.ref for destination in destinations}
+        view["queues"] = [queue_view(ref, queue) for ref, queue in self._plane.flow_control.queues() if ref in refs]
         picks = self._director.last_picks.of(rule.cluster)
         view["picks"] = [pick_view(last.at, last.model, last.pick) for last in picks]
         return view

@@ -97,6 +97,26 @@ function scores(pick) {
   }).join("; ");
 }
 
+function drawBreakers(breakers) {
+  if (!breakers) return [];
+  const counting = breakers.mode === "MetricsOnly";
+  const found = make("table", {});
+  table(found, [[counting ? "failure breaker (counts only)" : "failure breaker", "id"], ["state"], ["calls in its window", "n"],
+    ["failed", "n"], ["slow", "n"], ["opened", "n"], [counting ? "would have refused" : "refused", "n"]],
+  [["whole cluster", breakers.cluster || {}], ...Object.entries(breakers.endpoints || {})].map(([name, one]) => {
+    const word = String(one.state || "?").replace("_", "-");
+    const kind = { closed: "good", "half-open": "warn", "forced-closed": "warn" }[word] || (counting ? "warn" : "bad");
+    return [name, make("span", { text: word, kind: `tag ${kind}` }), count(one.calls), `${one.failure_percent}%`, `${one.slow_percent}%`,
+      count(one.opened), count(one.refused)];
+  }), "");
+  return [make("div", { kind: "scroll" }, found)];
+}
+
+function drawQueues(queues) {
+  return list(queues).map((queue) => make("div", { kind: "limit" }, make("div", { kind: "muted", text: "waiting for the pool" }),
+    make("div", { kind: "words" }, make("span", { text: queue.pool }), make("span", { text: `${count(queue.waiting)} requests, ${count(queue.bytes)} bytes` }))));
+}
+
 function drawCluster(cluster) {
   const limits = Object.entries(cluster.limits || {}).map(([name, limit]) => make("div", { kind: "limit" },
     make("div", { kind: "words" }, make("span", { text: name }),
@@ -112,7 +132,8 @@ function drawCluster(cluster) {
     make("details", {}, make("summary", { text: "Latest picks" }), make("div", { kind: "scroll" }, picks)));
   return make("div", { kind: "card" }, make("header", {}, make("h3", { text: cluster.name }),
     make("span", { kind: "muted", text: [cluster.kind, ...list(cluster.destinations)].filter(Boolean).join(" · ") })),
-  make("div", { kind: "limits" }, ...limits), make("div", { kind: "scroll" }, endpoints), more);
+  make("div", { kind: "limits" }, ...limits, ...drawQueues(cluster.queues)), make("div", { kind: "scroll" }, endpoints),
+  ...drawBreakers(cluster.failure_breaker), more);
 }
 
 function drawExchanges(exchanges) {
