@@ -308,3 +308,12 @@ def _mode() -> Any:
     from mitmproxy.proxy import mode_specs
 
     return mode_specs.ProxyMode.parse("gateway:80@127.0.0.1:0")
+
+
+@pytest.mark.parametrize("digits", [5, 6, 5000])
+async def test_a_port_of_any_length_is_no_bug(run: Any, digits: int) -> None:
+    """A Host may name one that does not exist; Python reads no number of thousands of digits."""
+    running = await run(ECHO)
+    client = await running.client()
+    assert (await client.request("GET", "/", [("host", "a.test:" + "9" * digits)])).status == 200
+    assert running.gateway.plane.bugs == 0

@@ -148,6 +148,17 @@ def test_malformed_answers_are_none(data: bytes) -> None:
     assert not reader.keep_alive
 
 
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 2\r\n\r\nab", b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"]
+)
+def test_a_body_in_an_interim_answer_is_malformed(status: int, framing: bytes) -> None:
+    """Or a body would be told of that no head came before."""
+    sink, reader, problem = read_response(b"HTTP/1.1 %d X\r\n%b" % (status, framing))
+    assert (problem, sink.events) == ("a body in an interim answer", [])
+    assert not reader.keep_alive
+
+
 def test_a_body_in_the_answer_to_head_is_malformed() -> None:
     """A server that sends one is out of step."""
     _, reader, problem = read_response(OK + b"content-length: 2\r\n\r\nab", head=True)

@@ -388,6 +388,7 @@ async def _awaited(work: Awaitable[Any]) -> None:
 def _host_and_port(authority: bytes, port: int) -> tuple[str, int]:
     text = authority.decode("latin-1")
     host, colon, tail = text.rpartition(":")
-    if colon and tail.isdigit() and not host.endswith(":") and int(tail) < 65536:
+    # No more digits than a port has: Python refuses to read a number of thousands.
+    if colon and tail.isdecimal() and len(tail) < 6 and not host.endswith(":") and int(tail) < 65536:
         return host.strip("[]"), int(tail)
     return text.strip("[]") or "gateway.invalid", port

@@ -258,6 +258,9 @@ class ResponseReader(_Reader):
         head = response_head(status, self._reason, parser.get_http_version(), fields, to_head=self._expecting_head)
         self._interim = status < 200 and status != 101
         if self._interim:
+            if head.chunked or head.content_length:
+                # llhttp would read it, and tell of a body that no head came before.
+                raise Malformed("a body in an interim answer")
             return
         if status == 101:
             self._switching = head

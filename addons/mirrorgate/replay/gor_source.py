@@ -6,6 +6,7 @@ A record is a line `type id nanoseconds [latency]`, the message, and a line with
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ _WAITING: Final = 10_000
 _WAITING_BYTES: Final = 64 * 1024 * 1024
 """Requests that wait for their answer; the oldest beyond it is taken for unanswered."""
 _PIECE: Final = 1 << 18
+_NANOSECONDS: Final = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,10 @@ def read_gor(stream: BinaryIO) -> Iterator[Item]:
             continue
         head, newline, raw = record.partition(b"\n")
         words = head.decode("latin-1").split()
-        if not newline or len(words) < 3 or words[0] not in ("1", "2", "3") or not words[2].isdigit():
+        if not newline or len(words) < 3 or words[0] not in ("1", "2", "3") or not _NANOSECONDS.fullmatch(words[2]):
             yield Passed(Skip.DAMAGED)
             continue
-        kind, id, at = words[0], words[1], int(words[2][:20]) / 1e9
+        kind, id, at = words[0], words[1], int(words[2]) / 1e9
         if kind == "1":
             if id in waiting:
                 held -= len(waiting[id].raw)

@@ -138,7 +138,7 @@ class WireUpstream:
         odd = [name for name in sorted(named) if name not in _EXPECTED]
         shown = [_short(body)] if body else []
         shown += [f"{name.decode()}={_short(b','.join(named[name]))}" for name in odd]
-        return method, target, " ".join([method, hosts[0].decode() + _shortened(target), *shown])
+        return method, target, " ".join([method, _shortened(hosts[0].decode() + target), *shown])
 
     async def _chunked(self, talk: Conversation) -> bytes:
         pieces = []

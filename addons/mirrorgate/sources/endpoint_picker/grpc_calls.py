@@ -301,7 +301,7 @@ class Connection(asyncio.Protocol):
         """Read an answer's head or its trailers: the status of gRPC, or of an HTTP answer that is no gRPC."""
         status = fields.get("grpc-status")
         if status is not None:
-            code = int(status) if status.isdigit() else -1
+            code = int(status) if status.isascii() and status.isdigit() and len(status) < 3 else -1
             message = f"gRPC status {status}: {fields.get('grpc-message', '')}".rstrip(": ")
             error = None if code == _OK else Broken(message, unreached=code == _UNAVAILABLE)
         elif fields.get(":status", "200") != "200":
