@@ -57,6 +57,8 @@ def candidate_target(
         idle_timeout=candidate.idle_timeout,
         max_parallel=candidate.max_parallel_requests,
         policy=policy,
+        tls=mirror.destination.tls,
+        http2=mirror.destination.http2,
         subject=subject,
         length=_declared_length(sent),
     )
@@ -82,6 +84,8 @@ def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, p
         idle_timeout=candidate.idle_timeout,
         max_parallel=candidate.max_parallel_requests,
         policy=policy,
+        tls=plan.tls,
+        http2=plan.http2,
         length=_declared_length(sent),
     )
 

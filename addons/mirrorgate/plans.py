@@ -11,6 +11,7 @@ from .errors import Refusal
 from .health import ClusterHealth
 from .inference.requests import InferenceRequest
 from .resources.endpoints import Address
+from .resources.server_tls import ServerTls
 from .routing.retrying import RetryPolicy
 from .routing.splitting import ModelChoice
 from .routing.table import Backend, Destination, HeaderChanges, Match, Mirror, Rule
@@ -176,5 +177,10 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def http2(self) -> bool:
-        """Whether the endpoint speaks HTTP/2 with prior knowledge."""
+        """Whether the endpoint speaks HTTP/2."""
         return self.destination is not None and self.destination.http2
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """How the endpoint is spoken to; `None` in clear."""
+        return None if self.destination is None else self.destination.tls

@@ -12,6 +12,8 @@ import enum
 
 import msgspec
 
+from .resources.server_tls import ServerTls
+
 __all__ = [
     "Compared",
     "Configure",
@@ -68,8 +70,10 @@ class Target(msgspec.Struct, array_like=True, frozen=True):
     """Exchanges of this cluster under way at once; more are dropped and counted."""
     policy: bytes
     """The ShadowPolicy's `spec` as JSON: mode, guardrails, ignores, content policy."""
-    tls: bool = False
-    """Whether the leg speaks TLS, verified with the system's authorities; only replay asks for it."""
+    tls: ServerTls | None = None
+    """How the leg speaks TLS; `None` in clear."""
+    http2: bool = False
+    """Whether the leg speaks HTTP/2."""
     subject: bytes = b""
     """What is compared as it is declared, as JSON: destinations and models of both sides. Another subject is another
     comparison, whose evidence starts anew; empty when unknown."""

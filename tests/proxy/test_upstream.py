@@ -102,6 +102,7 @@ class Waits:
     """Somebody who wants a connection."""
 
     http2 = False
+    tls = None
 
     def __init__(self, port: int) -> None:
         self.address = Address("127.0.0.1", port)

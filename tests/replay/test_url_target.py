@@ -10,6 +10,7 @@ from mirrorgate.replay.aiming import Rewrites
 from mirrorgate.replay.captured import Captured
 from mirrorgate.replay.selecting import request_of
 from mirrorgate.replay.url_target import UrlTarget
+from mirrorgate.resources.server_tls import ServerTls
 from mirrorgate.resources.shadow_policy import ShadowPolicySpec
 from mirrorgate.routing.table import HeaderChanges
 
@@ -32,7 +33,7 @@ def test_a_leg_is_marked_and_has_no_credentials(captures: Any) -> None:
     ]  # fmt: skip
     found = target("http://127.0.0.1:9000", captures.entry(headers=headers, path="/v1/models?api_key=s&x=1"))
     assert found.head == [(b"host", b"127.0.0.1:9000"), (b"accept", b"*/*"), (b"x-mirrorgate-leg", b"candidate")]
-    assert (found.path, found.host, found.port, found.tls) == ("/v1/models?x=1", "127.0.0.1", 9000, False)
+    assert (found.path, found.host, found.port, found.tls) == ("/v1/models?x=1", "127.0.0.1", 9000, None)
 
 
 def test_credentials_are_sent_only_when_asked_for(captures: Any) -> None:
@@ -71,7 +72,7 @@ def test_models_are_rewritten(captures: Any) -> None:
 def test_tls(captures: Any) -> None:
     """An https URL is spoken to in TLS, at its port."""
     found = target("https://h/v1", captures.entry())
-    assert (found.tls, found.port) == (True, 443)
+    assert (found.tls, found.port) == (ServerTls(), 443)
 
 
 @pytest.mark.parametrize("url", ["h:8000", "ftp://h", "http://", "http://u:p@h", "http://h:99999", "http://h?x=1"])

@@ -26,7 +26,11 @@ def test_a_backend_names_servers(declare: Declare) -> None:
 @pytest.mark.parametrize(
     ("body", "paths"),
     [
-        ("tls: {sni: a.b}, endpoints: [{ip: {address: 127.0.0.1, port: 1}}]", ["spec.tls"]),
+        (
+            "tls: {insecureSkipVerify: true, clientCertificateRef: {name: c}, ciphers: [A], alpnProtocols: [h3]},"
+            "endpoints: [{ip: {address: 127.0.0.1, port: 1}}]",
+            ["spec.tls.clientCertificateRef", "spec.tls.ciphers", "spec.tls.alpnProtocols"],
+        ),
         ("endpoints: [{unix: {path: /a}}, {unix: {path: /b}}]", ["spec.endpoints[0].unix", "spec.endpoints[1].unix"]),
         ("appProtocols: [gateway.envoyproxy.io/h2c], fallback: true", ["spec.fallback"]),
         ("type: DynamicResolver", ["spec.type"]),
@@ -42,6 +46,7 @@ def test_what_has_no_effect_is_said(declare: Declare, body: str, paths: list[str
 @pytest.mark.parametrize(
     ("body", "path", "words"),
     [
+        ("tls: {sni: a.b}", "spec.tls", "must specify caCertificateRefs"),
         ("endpoints: [{}]", "spec.endpoints[0]", "one of fqdn, ip or unix must be specified"),
         (
             "endpoints: [{ip: {address: 127.0.0.1, port: 1}, unix: {path: /a}}]",

@@ -224,7 +224,7 @@ def test_a_backends_endpoints(load_text: LoadText, spec: str, expected: list[str
     [
         "endpoints: [{unix: {path: /a}}]",
         "type: DynamicResolver",
-        "tls: {}, endpoints: [{ip: {address: 127.0.0.1, port: 1}}]",
+        "tls: {insecureSkipVerify: true, ciphers: [A]}, endpoints: [{ip: {address: 127.0.0.1, port: 1}}]",
     ],
 )
 def test_backends_that_are_not_supported(load_text: LoadText, spec: str) -> None:

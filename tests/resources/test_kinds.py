@@ -12,7 +12,7 @@ from mirrorgate.resources.kinds import is_foreign, suggestion, versions
     [
         ("apps/v1", "Deployment", True),
         ("apps/v1beta1", "Deployment", True),
-        ("v1", "ConfigMap", True),
+        ("v1", "ConfigMap", False),
         ("v1", "ServiceAccount", True),
         ("autoscaling/v2", "HorizontalPodAutoscaler", True),
         ("monitoring.coreos.com/v1", "ServiceMonitor", True),

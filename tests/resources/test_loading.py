@@ -43,6 +43,7 @@ def test_the_mirroring_tutorial_loads_unmodified() -> None:
         "Pod default/vllm-llama2-7b-pool-1",
         "Pod default/vllm-llama2-7b-pool-1-0",
         "Pod default/vllm-llama2-7b-pool-1-1",
+        "ConfigMap default/chat-template",
         "InferencePool default/vllm-llama2-7b-pool",
         "InferenceModel default/inferencemodel-sample",
         "EnvoyProxy default/custom-proxy-config",
@@ -159,7 +160,6 @@ def test_kinds_of_others_are_left_alone(load_text: LoadText) -> None:
         f"apiVersion: {version}\nkind: {kind}\n---\n"
         for version, kind in (
             ("apps/v1", "Deployment"),
-            ("v1", "ConfigMap"),
             ("batch/v1", "CronJob"),
             ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
             ("policy/v1", "PodDisruptionBudget"),

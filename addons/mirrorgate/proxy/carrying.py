@@ -21,6 +21,7 @@ from ..errors import OVERFLOWS, REPLIES, Refusal
 from ..exchange import Exchange, Permit, State
 from ..plans import Plan, Refused
 from ..resources.endpoints import Address
+from ..resources.server_tls import ServerTls
 from ..routing.table import HeaderChanges
 from . import replying
 from .answering import Answer
@@ -133,6 +134,10 @@ class Carrier:
     @property
     def http2(self) -> bool:
         return self.plan is not None and self.plan.http2
+
+    @property
+    def tls(self) -> ServerTls | None:
+        return None if self.plan is None else self.plan.tls
 
     def admit(self, plan: Plan) -> None:
         """Ask the cluster for a connection; `assigned` or `refused` follows, at once or later."""

@@ -199,7 +199,7 @@ class Dataplane:
                 pool.keep_only(set())
                 continue
             pool.configure(limits_of(rule.traffic), self._connection_settings(rule))
-            pool.keep_only({str(a) for destination in destinations_of(rule) for a in destination.endpoints})
+            pool.keep_only({(str(a), each.tls) for each in destinations_of(rule) for a in each.endpoints})
 
     async def drain(self, timeout: float | None = None) -> bool:
         """Let running exchanges end and close idle connections. Whether all ended in time."""

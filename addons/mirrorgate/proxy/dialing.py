@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING
 
 from mitmproxy import connection
 from mitmproxy.proxy import server_hooks
 
 from ..errors import Refusal
+from ..server_contexts import WrongCertificate, check, session_options
 from .http2_upstream import Http2Upstream
-from .mitm import Hooks
+from .mitm import Hooks, note_server_session
 
 if TYPE_CHECKING:
     from .upstream import Upstream
 
 __all__ = ["dial"]
+
+_TIMEOUT = "connection timeout"
 
 
 async def dial(
@@ -29,15 +33,25 @@ async def dial(
         assert server.address is not None
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: upstream, server.address[0], server.address[1]
+                tls, host, port = upstream.tls, server.address[0], server.address[1]
+                options = await session_options(tls, host, http2=upstream.framed)
+                transport, _ = await asyncio.get_running_loop().create_connection(
+                    lambda: upstream, host, port, **options
                 )
+                if tls is not None:
+                    session = transport.get_extra_info("ssl_object")
+                    check(tls, session)
+                    note_server_session(server, session, options["server_hostname"])
+                    await _tell(hooks, "tls_established_server", data)
                 if isinstance(upstream, Http2Upstream):
                     await upstream.greeted
         except TimeoutError:
-            server.error = "connection timeout"
+            server.error = _TIMEOUT
         except (OSError, ValueError, OverflowError) as error:  # the last two for a host or port that is none
             server.error = str(error) or "connection failed"
+            if isinstance(error, ssl.SSLError | WrongCertificate):
+                server.error = f"the TLS handshake failed: {error}"
+                await _tell(hooks, "tls_failed_server", data)
         else:
             if (pending := hooks.fire("server_connected", data)) is not None:
                 await pending
@@ -45,7 +59,13 @@ async def dial(
                 return None
     if (pending := hooks.fire("server_connect_error", data)) is not None:
         await pending
-    return Refusal.CONNECT_TIMEOUT if _error_of(server) == "connection timeout" else Refusal.CONNECT_FAILURE
+    return Refusal.CONNECT_TIMEOUT if _error_of(server) == _TIMEOUT else Refusal.CONNECT_FAILURE
+
+
+async def _tell(hooks: Hooks, hook: str, data: server_hooks.ServerConnectionHookData) -> None:
+    """Call a hook of TLS if anybody listens; what it is told is not made for nobody."""
+    if hooks.listens(hook) and (pending := hooks.fire(hook, hooks.tls_data(data.client, data.server))) is not None:
+        await pending
 
 
 def _error_of(server: connection.Server) -> str | None:

@@ -1,4 +1,4 @@
-"""An HTTP/2 connection to an upstream (prior knowledge), which carries many requests at a time."""
+"""An HTTP/2 connection to an upstream (prior knowledge, or ALPN over TLS), which carries many requests at a time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from h2.settings import SettingCodes
 from mitmproxy import connection
 
 from ..errors import Refusal
+from ..resources.server_tls import ServerTls
 from .connection_settings import probe
 from .heads import Malformed
 from .http2_heads import response_from, trailers_from
@@ -41,6 +42,7 @@ class Http2Upstream(asyncio.Protocol):
     """One connection to an endpoint."""
 
     framed = True
+    tls: ServerTls | None = None
 
     def __init__(self, pool: ClusterPool, endpoint: str, server: connection.Server, client: connection.Client) -> None:
         self.pool = pool

@@ -33,6 +33,7 @@ __all__ = [
     "killed",
     "new_client",
     "note_end",
+    "note_server_session",
     "note_session",
     "stock_mode",
     "take_client_replay",
@@ -160,9 +161,13 @@ class Hooks:
         """Tell whether any addon has a handler for the event."""
         return bool(self._of(name))
 
-    def tls_data(self, client: connection.Client) -> tls.TlsData:
-        """Make what mitmproxy's TLS hooks are told. There is no pyOpenSSL connection to go with it."""
-        return tls.TlsData(client, context.Context(client, self._manager.master.options))
+    def tls_data(self, client: connection.Client, server: connection.Server | None = None) -> tls.TlsData:
+        """Make what mitmproxy's TLS hooks are told of a client, or of a server; it has no pyOpenSSL connection."""
+        told = context.Context(client, self._manager.master.options)
+        if server is None:
+            return tls.TlsData(client, told)
+        told.server = server
+        return tls.TlsData(server, told)
 
     def wants(self, name: str, sketch: Sketch) -> bool:
         """Tell whether any addon would do something with the flow at this event of it, or at the `update` behind it."""
@@ -290,7 +295,7 @@ def new_client(peername: tuple[Any, ...], sockname: tuple[Any, ...], mode: mode_
     )
 
 
-def note_session(client: connection.Client, session: ssl.SSLObject) -> None:
+def note_session(client: connection.Connection, session: ssl.SSLObject) -> None:
     """Write what a TLS handshake has agreed on where mitmproxy has it."""
     cipher = session.cipher()
     alpn = session.selected_alpn_protocol()
@@ -302,6 +307,12 @@ def note_session(client: connection.Client, session: ssl.SSLObject) -> None:
     client.tls_version = session.version()  # type: ignore[assignment]
     if certificate is not None:
         client.certificate_list = [certs.Cert(x509.load_der_x509_certificate(certificate))]
+
+
+def note_server_session(server: connection.Server, session: ssl.SSLObject, name: str) -> None:
+    """Write what a TLS handshake with a server has agreed on where mitmproxy has it; `name` is whom we asked for."""
+    note_session(server, session)
+    server.tls, server.sni = True, name
 
 
 def note_end(client: connection.Client) -> None:

@@ -17,7 +17,7 @@ from mitmproxy.proxy import server_hooks
 from ..admission.cluster import Action, Assign, Cluster, Open
 from ..admission.limits import Limits
 from ..errors import Refusal
-from ..resources.endpoints import Address
+from ..resources.server_tls import ServerTls
 from .connection_settings import ConnectionSettings, probe
 from .dialing import dial
 from .heads import Fields, Malformed, ResponseHead
@@ -37,6 +37,7 @@ class Upstream(asyncio.Protocol):
     """One connection to an endpoint, used by at most one exchange at a time (`upstream_side.UpstreamLink`)."""
 
     framed = False
+    tls: ServerTls | None = None
 
     def __init__(self, pool: ClusterPool, endpoint: str, server: connection.Server, client: connection.Client) -> None:
         self.pool = pool
@@ -303,10 +304,11 @@ class ClusterPool:
         if pending is not None:
             self._spawn(_settle(pending))
 
-    def keep_only(self, endpoints: set[str]) -> None:
-        """Close the idle connections to endpoints that have left the configuration, and reuse none to them."""
-        self._retired = {name for name in self.cluster.endpoints() if name not in endpoints}
-        for upstream in [u for u in self._idle if u.endpoint in self._retired]:
+    def keep_only(self, endpoints: set[tuple[str, ServerTls | None]]) -> None:
+        """Close the idle connections that lead nowhere in the configuration as they are; reuse none to what left it."""
+        kept = {name for name, _ in endpoints}
+        self._retired = {name for name in self.cluster.endpoints() if name not in kept}
+        for upstream in [u for u in self._idle if (u.endpoint, u.tls) not in endpoints]:
             upstream.close()
 
     def sweep(self, now: float) -> None:
@@ -338,6 +340,10 @@ class ClusterPool:
 
     def _assign(self, waiter: Waiter, upstream: _Link) -> list[Action[Waiter, _Link]]:
         self._idle.discard(upstream)
+        if upstream.tls != waiter.tls:
+            # The configuration has changed since: whom to trust belongs to a connection, and clear text is nobody's.
+            upstream.close()
+            return self.cluster.stale(upstream.endpoint, upstream, waiter)
         if not upstream.closing:
             if isinstance(upstream, Upstream):
                 waiter.assigned(upstream)
@@ -359,8 +365,12 @@ class ClusterPool:
         waiter = waiter or next(iter(self.cluster.waiting(endpoint)), None)
         if waiter is None:  # everybody has left since
             return self.cluster.open_failed(endpoint, Refusal.CONNECT_FAILURE)
+        address = waiter.address
+        server = connection.Server(address=(address.host, address.port), timestamp_start=time.time())
         kind = Http2Upstream if waiter.http2 else Upstream
-        self._spawn(self._connect(kind, endpoint, waiter.address, waiter.client))
+        upstream = kind(self, endpoint, server, waiter.client)
+        upstream.tls = waiter.tls
+        self._spawn(self._connect(upstream))
         return []
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -370,11 +380,9 @@ class ClusterPool:
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, kind: type[_Link], endpoint: str, address: Address, client: connection.Client) -> None:
-        server = connection.Server(address=(address.host, address.port), timestamp_start=time.time())
-        data = server_hooks.ServerConnectionHookData(server, client)
+    async def _connect(self, upstream: _Link) -> None:
+        endpoint, data = upstream.endpoint, server_hooks.ServerConnectionHookData(upstream.server, upstream.client)
         failure: Refusal | None = Refusal.CONNECT_FAILURE
-        upstream = kind(self, endpoint, server, client)
         try:
             failure = await dial(upstream, data, self._hooks, self.settings.connect_timeout)
         finally:

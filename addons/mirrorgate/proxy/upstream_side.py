@@ -9,6 +9,7 @@ from mitmproxy import connection, http
 
 from ..errors import Refusal
 from ..resources.endpoints import Address
+from ..resources.server_tls import ServerTls
 from .heads import Fields, ResponseHead
 
 __all__ = ["UpstreamLink", "UpstreamUser", "Waiter"]
@@ -77,7 +78,12 @@ class Waiter(Protocol):
 
     @property
     def http2(self) -> bool:
-        """Whether the endpoint speaks HTTP/2 with prior knowledge."""
+        """Whether the endpoint speaks HTTP/2."""
+        ...
+
+    @property
+    def tls(self) -> ServerTls | None:
+        """How the endpoint is spoken to; `None` in clear."""
         ...
 
     def __hash__(self) -> int: ...

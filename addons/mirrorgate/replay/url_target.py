@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from ..inference.requests import InferenceRequest
 from ..records import Leg, Target
+from ..resources.server_tls import ServerTls
 from ..resources.shadow_policy import ShadowPolicySpec
 from .aiming import UNBOUNDED, Aim, Rewrites, replayed_fields
 from .captured import Captured, Skip
@@ -30,7 +31,7 @@ class UrlTarget:
             raise ValueError(f"{url} is no URL such as http://candidate:8000")
         if parts.username is not None or parts.query or parts.fragment:
             raise ValueError(f"{url}: credentials go into a header, and a query does not belong here")
-        self._tls = parts.scheme == "https"
+        self._tls = ServerTls() if parts.scheme == "https" else None
         self._host = parts.hostname
         self._port = port or (443 if self._tls else 80)
         self._authority = parts.netloc

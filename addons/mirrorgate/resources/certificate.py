@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-__all__ = ["ServerCertificate", "read_certificate"]
+__all__ = ["ServerCertificate", "read_authorities", "read_certificate"]
 
 _LEAST_RSA = 2048
 """Bits; OpenSSL's default security level takes no fewer."""
@@ -83,6 +83,15 @@ def read_certificate(source: str, chain: bytes, key: bytes) -> ServerCertificate
         b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates),
         private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     )
+
+
+def read_authorities(text: bytes) -> str | None:
+    """Read the certificates of authorities in PEM, and return them rewritten; `None` when there are none."""
+    try:
+        certificates = x509.load_pem_x509_certificates(text)
+        return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates) or None
+    except ValueError:
+        return None
 
 
 def _private_key(key: bytes) -> _PrivateKey | str:

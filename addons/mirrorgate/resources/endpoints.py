@@ -86,12 +86,12 @@ def pool_endpoints(inventory: Inventory, namespace: str, name: str) -> Resolutio
 def backend_endpoints(inventory: Inventory, namespace: str, name: str) -> Resolution:
     """Return the endpoints of a Backend, ready by definition.
 
-    Unix sockets and resolvers are not supported. Nor is TLS: what was meant to be encrypted is not sent in clear.
+    Unix sockets, resolvers and some settings of TLS are not supported; what was meant to be safer is not sent anyway.
     """
     backend = inventory.backends.get((namespace, name))
     if backend is None:
         return _NOT_FOUND
-    if backend.spec.type != "Endpoints" or backend.spec.tls is not None:
+    if backend.spec.type != "Endpoints" or (backend.spec.tls is not None and backend.spec.tls.unsupported):
         return _UNSUPPORTED
     title = f"{namespace}/{name}"
     addresses: list[Address] = []

@@ -78,7 +78,20 @@ MARKS: Mapping[str, Mapping[str, Mark]] = {
         "spec.endpoints.unix": _no("`UnsupportedValue`"),
         "spec.appProtocols": _but("h2c and ws; wss is `UnsupportedProtocol`"),
         "spec.fallback": _no(),
-        "spec.tls": _no("`UnsupportedValue`"),
+        "spec.tls": _YES,
+        "spec.tls.alpnProtocols": _but("h2, which makes it HTTP/2, and http/1.1; others are `UnsupportedValue`"),
+        "spec.tls.minVersion": _but("1.2 is the least"),
+        "spec.tls.clientCertificateRef": _no("`UnsupportedValue`"),
+        "spec.tls.ciphers": _no("`UnsupportedValue`"),
+        "spec.tls.ecdhCurves": _no("`UnsupportedValue`"),
+        "spec.tls.signatureAlgorithms": _no("`UnsupportedValue`"),
+    },
+    "BackendTLSPolicy": {
+        "spec.targetRefs": _but("Service, InferencePool and Backend"),
+        "spec.validation": _YES,
+        "spec.validation.caCertificateRefs": _but("ConfigMap and Secret, key `ca.crt`"),
+        "spec.validation.wellKnownCACertificates": _but("System; others are `Invalid`"),
+        "spec.options": _no(),
     },
     "EnvoyProxy": {"spec": _no("accepted, so that a Gateway may refer to it; nothing of it applies")},
     "InferencePool": {
@@ -103,6 +116,7 @@ MARKS: Mapping[str, Mapping[str, Mark]] = {
     "EndpointSlice": {"addressType": _YES, "endpoints": _YES, "ports": _YES},
     "Pod": {"spec": _YES, "status": _YES},
     "Secret": {"type": _YES, "data": _YES, "stringData": _YES},
+    "ConfigMap": {"data": _but("`ca.crt` is read where a policy refers to it")},
     "Namespace": {},
 }
 """By kind. A BackendTrafficPolicy's other marks are where its fields are honoured: `backend_traffic_policy.honours`."""

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 
 from .backend import Backend, EnvoyProxy
+from .backend_tls_policy import BackendTLSPolicy
 from .backend_traffic_policy import BackendTrafficPolicy
+from .config_map import ConfigMap
 from .failure_breaker_policy import FailureBreakerPolicy
 from .gateway import Gateway, GatewayClass
 from .http_route import HTTPRoute
@@ -40,10 +42,12 @@ class Inventory:
     gateways: dict[Key, Gateway] = field(default_factory=dict)
     http_routes: dict[Key, HTTPRoute] = field(default_factory=dict)
     reference_grants: dict[Key, ReferenceGrant] = field(default_factory=dict)
+    backend_tls_policies: dict[Key, BackendTLSPolicy] = field(default_factory=dict)
     services: dict[Key, Service] = field(default_factory=dict)
     endpoint_slices: dict[Key, EndpointSlice] = field(default_factory=dict)
     pods: dict[Key, Pod] = field(default_factory=dict)
     secrets: dict[Key, Secret] = field(default_factory=dict)
+    config_maps: dict[Key, ConfigMap] = field(default_factory=dict)
     namespaces: dict[Key, Namespace] = field(default_factory=dict)
     inference_pools: dict[Key, InferencePool] = field(default_factory=dict)
     inference_models: dict[Key, InferenceModel] = field(default_factory=dict)

@@ -6,7 +6,9 @@ import difflib
 from dataclasses import dataclass
 
 from .backend import Backend, EnvoyProxy
+from .backend_tls_policy import BackendTLSPolicy
 from .backend_traffic_policy import BackendTrafficPolicy
+from .config_map import ConfigMap
 from .failure_breaker_policy import FailureBreakerPolicy
 from .gateway import Gateway, GatewayClass
 from .http_route import HTTPRoute
@@ -47,10 +49,12 @@ KINDS: dict[tuple[str, str], Kind] = {
     (f"{GATEWAY_GROUP}/v1beta1", "HTTPRoute"): Kind(HTTPRoute, "http_routes"),
     (f"{GATEWAY_GROUP}/v1", "ReferenceGrant"): Kind(ReferenceGrant, "reference_grants"),
     (f"{GATEWAY_GROUP}/v1beta1", "ReferenceGrant"): Kind(ReferenceGrant, "reference_grants"),
+    (f"{GATEWAY_GROUP}/v1", "BackendTLSPolicy"): Kind(BackendTLSPolicy, "backend_tls_policies"),
     ("v1", "Service"): Kind(Service, "services"),
     ("discovery.k8s.io/v1", "EndpointSlice"): Kind(EndpointSlice, "endpoint_slices"),
     ("v1", "Pod"): Kind(Pod, "pods"),
     ("v1", "Secret"): Kind(Secret, "secrets"),
+    ("v1", "ConfigMap"): Kind(ConfigMap, "config_maps"),
     ("v1", "Namespace"): Kind(Namespace, "namespaces"),
     (f"{INFERENCE_GROUP}/v1", "InferencePool"): Kind(InferencePool, "inference_pools"),
     (f"{INFERENCE_X_GROUP}/v1alpha2", "InferencePool"): Kind(InferencePoolV1Alpha2, "inference_pools"),
@@ -71,7 +75,6 @@ KINDS: dict[tuple[str, str], Kind] = {
 _FOREIGN: dict[str, frozenset[str]] = {
     "": frozenset(
         (
-            "ConfigMap",
             "Event",
             "LimitRange",
             "Node",

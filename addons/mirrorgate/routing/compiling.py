@@ -147,6 +147,9 @@ class _Compiler:
             for compiled in result.rules:
                 for pool in pools_of(compiled.rule):
                     self._uses.note(pool, gateway, is_accepted)
+            if self._inventory.backend_tls_policies:
+                for named in self._references.named_by(result.route):
+                    self._references.tls.note(*named, gateway)
 
     def _add_matches(self, attachment: Attachment, rules: Sequence[CompiledRule], age: Age) -> None:
         listener = attachment.listener
@@ -190,6 +193,9 @@ class _Compiler:
             self._statuses["Gateway", *key] = gateway_status(state)
         self._statuses |= self._uses.statuses(self._inventory, name, external_pickers=self._options.external_pickers)
         self._statuses |= model_statuses(self._inventory, self._references.models)
+        every = self._options.serve_all_classes
+        self._statuses |= self._references.tls.statuses(name, every=every)
+        self._problems += self._references.tls.problems(every=every)
         ours = None if self._options.serve_all_classes else self._gateways.keys()
         shared = Scope(name, self._ancestors, ours)
         own = Scope(name, self._ancestors)

@@ -6,12 +6,14 @@ Gateway API v1, `BackendObjectReference` and `ReferenceGrant`; an InferencePool 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..resources.endpoints import Resolution, backend_endpoints, pool_endpoints, service_endpoints
+from ..resources.http_route import HTTPRoute
 from ..resources.inference_pool import SchedulingProfile
 from ..resources.inventory import Inventory
 from ..resources.reference import GATEWAY_GROUP, BackendObjectReference
+from .backend_tls import TlsPolicies
 from .conditions import Finding
 from .endpoint_pickers import endpoint_picker_of
 from .models import PoolModels, read_models
@@ -35,7 +37,7 @@ _PROTOCOLS = {
 
 _UNSUPPORTED = {
     "Service": "ExternalName Services are not forwarded to, as the Gateway API advises",
-    "Backend": "TLS towards servers, Unix sockets and dynamic resolvers are not supported by this version",
+    "Backend": "Unix sockets, dynamic resolvers and some settings of TLS are not supported by this version",
 }
 """What `UnsupportedValue` means for each kind."""
 
@@ -59,6 +61,7 @@ class References:
         """With `external_pickers`, the pickers that InferencePools name are asked instead of our own."""
         self._inventory = inventory
         self._external_pickers = external_pickers
+        self.tls = TlsPolicies(inventory)
         self.models: Mapping[tuple[str, str], PoolModels] = read_models(inventory)
         self._grants: dict[tuple[str, str, str], list[tuple[str, str, str, str | None]]] = {}
         for grant in inventory.reference_grants.values():
@@ -102,6 +105,19 @@ class References:
             self._resolved[key] = self._resolve(*key)
         return self._resolved[key]
 
+    def named_by(self, route: HTTPRoute) -> set[tuple[DestinationKind, str, str]]:
+        """Return kind, namespace and name of all that a route leads or mirrors to, whether it exists or not."""
+        refs: list[BackendObjectReference] = []
+        for rule in route.spec.rules:
+            filters = [*rule.filters, *(entry for ref in rule.backend_refs for entry in ref.filters)]
+            refs += rule.backend_refs
+            refs += [entry.request_mirror.backend_ref for entry in filters if entry.request_mirror is not None]
+        return {
+            (kind, ref.namespace or route.metadata.namespace, ref.name)
+            for ref in refs
+            if (kind := _kind_of(ref.group, ref.kind)) is not None
+        }
+
     def _resolve(self, kind: DestinationKind, namespace: str, name: str, port: int | None) -> Resolved:
         ref = Destination(kind, namespace, name, port, ()).ref
         found = self._endpoints(kind, namespace, name, port)
@@ -111,30 +127,30 @@ class References:
         protocol = _PROTOCOLS.get(declared)
         if protocol is None:
             return Resolved(ref, None, Finding("UnsupportedProtocol", f"{ref}: protocol {declared} is not supported"))
+        tls = self.tls.of(kind, namespace, name, self._port_names(kind, namespace, name, port))
+        if isinstance(tls, Finding):
+            return Resolved(ref, None, tls)
         models, picker = None, None
         if kind is DestinationKind.INFERENCE_POOL:
             models = self.models.get((namespace, name))
             if self._external_pickers:
                 picker = endpoint_picker_of(self._inventory, self._inventory.inference_pools[namespace, name])
         profile = self._profile(kind, namespace, name, models, picker)
-        if models is None:
-            destination = Destination(
-                kind, namespace, name, port, found.addresses, app_protocol=protocol, profile=profile, picker=picker
-            )
-            return Resolved(ref, destination)
         destination = Destination(
             kind,
             namespace,
             name,
             port,
             found.addresses,
-            models=models.models,
-            closed_models=models.closed,
-            objectives=models.objectives,
             app_protocol=protocol,
             profile=profile,
             picker=picker,
+            tls=tls,
         )
+        if models is not None:
+            destination = replace(
+                destination, models=models.models, closed_models=models.closed, objectives=models.objectives
+            )
         return Resolved(ref, destination)
 
     def _profile(
@@ -166,7 +182,16 @@ class References:
         if kind is DestinationKind.SERVICE:
             ports = self._inventory.services[namespace, name].spec.ports
             return next((entry.app_protocol or "" for entry in ports if entry.port == port), "")
-        return next(iter(self._inventory.backends[namespace, name].spec.app_protocols), "")
+        spec = self._inventory.backends[namespace, name].spec
+        if spec.tls is not None and "h2" in spec.tls.alpn_protocols:
+            return _H2C  # HTTP/2; that it is not in clear is for TLS to say
+        return next(iter(spec.app_protocols), "")
+
+    def _port_names(self, kind: DestinationKind, namespace: str, name: str, port: int | None) -> list[str]:
+        if kind is not DestinationKind.SERVICE:
+            return []
+        ports = self._inventory.services[namespace, name].spec.ports
+        return [entry.name for entry in ports if entry.port == port and entry.name]
 
 
 def _kind_of(group: str, kind: str) -> DestinationKind | None:

@@ -127,6 +127,7 @@ def _destination(destination: Destination) -> Document:
         "onlyTheseModels": destination.closed_models,
         "objectives": dict(destination.objectives),
         "protocol": "" if destination.app_protocol == "http" else destination.app_protocol,
+        "tls": "" if destination.tls is None else destination.tls.source,
     }
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ..resources.certificate import ServerCertificate
 from ..resources.endpoints import Address
 from ..resources.failure_breaker_policy import FailureBreakerPolicySpec
+from ..resources.server_tls import ServerTls
 from ..resources.shadow_policy import ShadowPolicySpec
 from ..resources.traffic_balancing import LoadBalancer
 from ..resources.traffic_health import HealthCheck
@@ -219,10 +220,12 @@ class Destination:
     """`http` or `kubernetes.io/h2c`."""
     picker: EndpointPicker | None = None
     """Who picks among the endpoints; `None` for our own picker."""
+    tls: ServerTls | None = None
+    """How the endpoints are spoken to; `None` in clear."""
 
     @property
     def http2(self) -> bool:
-        """Whether the endpoints speak HTTP/2 with prior knowledge."""
+        """Whether the endpoints speak HTTP/2: with prior knowledge in clear, by ALPN over TLS."""
         return self.app_protocol == "kubernetes.io/h2c"
 
     @property

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from typing import Final
 
+from ..resources.server_tls import ServerTls
+from ..server_contexts import WrongCertificate, check, session_options
 from .answering import AnswerReader, LegOutcome
 
 __all__ = ["Connection", "ConnectionPool"]
@@ -16,7 +17,7 @@ _IDLE_SECONDS: Final = 3.0
 _IDLE_PER_ADDRESS: Final = 64
 _WRITE_HIGH: Final = 256 * 1024
 
-type AddressKey = tuple[str, int, bool]
+type AddressKey = tuple[str, int, ServerTls | None]
 
 
 class Connection(asyncio.Protocol):
@@ -130,13 +131,12 @@ class ConnectionPool:
         self._loop = loop
         self._idle: dict[AddressKey, list[Connection]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._tls: ssl.SSLContext | None = None
 
     @property
     def idle(self) -> int:
         return sum(map(len, self._idle.values()))
 
-    def reuse(self, host: str, port: int, *, tls: bool = False) -> Connection | None:
+    def reuse(self, host: str, port: int, *, tls: ServerTls | None = None) -> Connection | None:
         """Return an unused connection, `None` when there is none."""
         kept = self._idle.get((host, port, tls))
         while kept:
@@ -145,23 +145,24 @@ class ConnectionPool:
                 return connection
         return None
 
-    async def connect(self, host: str, port: int, *, tls: bool = False) -> Connection:
+    async def connect(self, host: str, port: int, *, tls: ServerTls | None = None) -> Connection:
         """Open a connection.
 
         Raises OSError when it cannot be had, names that do not resolve included.
         """
         try:
-            _, connection = await self._loop.create_connection(
-                lambda: Connection(self._loop, (host, port, tls), self._forget), host, port, ssl=self._context(tls)
+            options = await session_options(tls, host, http2=False)
+            transport, connection = await self._loop.create_connection(
+                lambda: Connection(self._loop, (host, port, tls), self._forget), host, port, **options
             )
         except (UnicodeError, OverflowError, ValueError) as error:
             raise OSError(f"{host}:{port} is no address: {error}") from error
+        try:
+            check(tls, transport.get_extra_info("ssl_object"))
+        except WrongCertificate:
+            connection.abort()
+            raise
         return connection
-
-    def _context(self, tls: bool) -> ssl.SSLContext | None:
-        if tls and self._tls is None:
-            self._tls = ssl.create_default_context()
-        return self._tls if tls else None
 
     def give(self, connection: Connection) -> None:
         """Take a connection back whose answer is complete; too many for one address are closed."""

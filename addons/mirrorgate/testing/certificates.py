@@ -36,6 +36,19 @@ class Authority:
         metadata = {"name": name, "namespace": namespace}
         return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls", "data": data}
 
+    def server(self, *hosts: str, protocols: tuple[str, ...] = ()) -> ssl.SSLContext:
+        """Return a context for a server with a fresh certificate for these names."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._ca.issue_cert(*hosts).configure_cert(context)
+        if protocols:
+            context.set_alpn_protocols(list(protocols))
+        return context
+
+    def config_map(self, name: str) -> Object:
+        """Return a ConfigMap with the authority's own certificate."""
+        data = {"ca.crt": self.certificate.decode()}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
     def client(self, *protocols: str) -> ssl.SSLContext:
         """Return a context for clients that trust the authority; `protocols` are offered by ALPN."""
         context = ssl.create_default_context()

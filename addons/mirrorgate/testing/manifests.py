@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "as_yaml",
     "backend",
+    "backend_tls_policy",
     "failure_breaker_policy",
     "gateway",
     "http_route",
@@ -143,6 +144,17 @@ def token_rate_limit_policy(route: str, *limits: Object, **spec: Any) -> Object:
     """Return a TokenRateLimitPolicy of a route."""
     more = {"targetRefs": [_route(route)], "limits": list(limits), **spec}
     return _object("mirrorgate.dev/v1alpha1", "TokenRateLimitPolicy", route, **more)
+
+
+def backend_tls_policy(
+    name: str, hostname: str, *authorities: str, kind: str = "Backend", target: str = "", **validation: Any
+) -> Object:
+    """Return a BackendTLSPolicy that trusts what ConfigMaps hold; it applies to what has its name, or to `target`."""
+    group = {"Backend": _ENVOY, "InferencePool": _INFERENCE}.get(kind, "")
+    refs = [{"group": "", "kind": "ConfigMap", "name": authority} for authority in authorities]
+    checks = {"hostname": hostname, **({"caCertificateRefs": refs} if refs else {}), **validation}
+    targets = [{"group": group, "kind": kind, "name": target or name}]
+    return _object(_CORE + "/v1", "BackendTLSPolicy", name, targetRefs=targets, validation=checks)
 
 
 def rule_cluster(route: str) -> str:

@@ -14,6 +14,7 @@ STATUS_KINDS = frozenset(
         "GatewayClass",
         "Gateway",
         "HTTPRoute",
+        "BackendTLSPolicy",
         "InferencePool",
         "BackendTrafficPolicy",
         "ShadowPolicy",

@@ -29,6 +29,7 @@ _AGAIN = 10.0
 """Seconds after which what could not be written is tried again."""
 _EMPTY: dict[str, dict[str, object]] = {
     "HTTPRoute": {"parents": []},
+    "BackendTLSPolicy": {"ancestors": []},
     "BackendTrafficPolicy": {"ancestors": []},
     "ShadowPolicy": {"ancestors": []},
     "FailureBreakerPolicy": {"ancestors": []},

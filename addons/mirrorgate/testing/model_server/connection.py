@@ -40,12 +40,14 @@ class Connection(asyncio.Protocol):
         handler: Handler,
         register: Callable[[Received], None],
         ended: Callable[[Received], None],
+        opened: Callable[[Connection], None],
         closed: Callable[[Connection], None],
     ) -> None:
         self.number = number
         self._handler = handler
         self._register = register
         self._ended = ended
+        self._opened = opened
         self._closed = closed
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
@@ -69,6 +71,7 @@ class Connection(asyncio.Protocol):
         self.transport = transport
         host, port = transport.get_extra_info("peername")[:2]
         self.client = f"{host}:{port}"
+        self._opened(self)
         self._task = self._loop.create_task(self._serve(), name=f"fake-model-server-{self.number}")
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -137,9 +137,9 @@ class FakeModelServer:
     def protocol(self) -> Connection:
         """Make the server's side of one more connection, for a transport that need not be a socket."""
         self.connections_made += 1
-        connection = Connection(self.connections_made, self._answer, self._register, self._ended, self._forget)
-        self.connections.add(connection)
-        return connection
+        return Connection(
+            self.connections_made, self._answer, self._register, self._ended, self.connections.add, self._forget
+        )
 
     def state(self) -> dict[str, Any]:
         """Return what `/control` tells, ready for JSON."""
