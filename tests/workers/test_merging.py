@@ -99,3 +99,35 @@ def test_a_share_is_never_added() -> None:
 def test_kinds_are_read() -> None:
     """The TYPE line says what a metric is."""
     assert {family.name: family.kind for family in parse(ONE).values()}["h"] == "histogram"
+
+
+ADDED = {
+    "envoy_cluster_upstream_cx_active",
+    "envoy_cluster_upstream_rq_active",
+    "envoy_cluster_upstream_rq_pending_active",
+    "inference_extension_flow_control_queue_bytes",
+    "inference_extension_flow_control_queue_size",
+    "inference_objective_running_requests",
+    "mirrorgate_breaker_in_use",
+    "mirrorgate_buffered_body_bytes",
+    "mirrorgate_capture_held_bytes",
+    "mirrorgate_downstream_connections",
+    "mirrorgate_downstream_requests_active",
+    "mirrorgate_endpoint_inflight",
+    "mirrorgate_shadow_queue_bytes",
+    "mirrorgate_shadow_queue_limit_bytes",
+    "mirrorgate_worker_up",
+}
+
+
+def test_every_gauge_has_a_meaning_over_workers() -> None:
+    """A gauge that is new adds up only when somebody has said so here, and in `merging` otherwise what it does."""
+    found = set()
+    for spec in SPECS.values():
+        if spec.kind is Kind.GAUGE:
+            totals = Totals()
+            for worker in range(2):
+                totals.take(worker, f"# HELP {spec.name} x\n# TYPE {spec.name} gauge\n{spec.name} 3\n")
+            if told(totals)[spec.name] == 6:
+                found.add(spec.name)
+    assert found == ADDED

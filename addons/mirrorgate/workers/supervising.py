@@ -16,9 +16,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from ..proxy.admin import AdminServer
 from .admin_front import AdminFront, Colleague
 from .asking import ask
+from .caveats import caveats
 from .merging import Totals
 from .processes import Kept
 from .rows import Rows, allocate
@@ -82,6 +85,7 @@ class Supervisor:
         # What is wrong with the configuration one worker finds out, and says; the others are not asked.
         code = await self._first_ready(first)
         if code is None:
+            await self._warn(first)
             for worker in others:
                 self._keep(worker.kept)
             follow = self._spawn(self._follow(), "readiness")
@@ -99,6 +103,13 @@ class Supervisor:
                 return None
             await asyncio.sleep(_POLL)
         return None
+
+    async def _warn(self, worker: Colleague) -> None:
+        """Say what of the configuration workers do not share."""
+        reply = await ask(worker.path, "/resources", token=self._settings.token)
+        if reply is not None and reply.status == 200:
+            for caveat in caveats(msgspec.json.decode(reply.body)["resources"], self._settings.workers):
+                logger.warning("%s", caveat)
 
     async def _follow(self) -> None:
         """Know which workers serve; say once when all do."""
@@ -134,8 +145,8 @@ class Supervisor:
             worker.kept.signal(number)
 
     def _roll(self) -> None:
-        """Replace the workers one after the other; a second signal meanwhile does nothing."""
-        if self._rolling is None or self._rolling.done():
+        """Replace the workers one after the other; nothing while they start or are being replaced."""
+        if self._front.complete and (self._rolling is None or self._rolling.done()):
             self._rolling = self._spawn(self._replace_all(), "rolling restart")
 
     async def _replace_all(self) -> None:

@@ -1,4 +1,4 @@
-"""How each proxy is started: one worker, streaming, no access log but ours."""
+"""How each proxy is started: one worker unless its name says otherwise, streaming, no access log but ours."""
 
 from __future__ import annotations
 
@@ -186,6 +186,7 @@ PROXIES = {
         Proxy("envoy", _envoy()),
         Proxy("nginx", _nginx()),
         Proxy("litellm", _litellm, environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}),
+        Proxy("mirrorgate-workers", _mirrorgate(workers=2), workers=2),
         Proxy("mirrorgate-mirror", _mirrorgate(mirror=True), mirrors=True),
         Proxy("envoy-mirror", _envoy(mirror=True), mirrors=True),
         Proxy("nginx-mirror", _nginx(mirror=True), mirrors=True),

@@ -98,6 +98,8 @@ async def _started(proxy: Proxy, origin: int, plan: Plan) -> AsyncIterator[_Runn
             await process.__aenter__()
         stack.push_async_callback(process.stop)
         await _answers(process, ports.own)
+        if proxy.workers > 1:
+            await process.printed("workers share the listeners", timeout=_START)
         yield _Running(proxy, process, ports.own, shadow)
 
 
