@@ -158,7 +158,7 @@ class Mirroring:
             mirrors.append(planned.mirror)
         if not targets:
             return None
-        if plan.control is not None and not plan.http2:  # the shadow process speaks HTTP/1.1
+        if plan.control is not None:
             targets.append(control_target(plan.control, plan, mirrors[0], sent, self._policy(mirrors[0])))
         inference = plan.inference
         room = _ROOM_DEFAULT if inference is None else room_for(inference.max_tokens, inference.n)

@@ -127,11 +127,6 @@ class _Reader:
             finding = resolved.finding or Finding("BackendNotFound", f"{resolved.ref} does not exist")
             self.notes.unresolve(f"{path}.requestMirror.backendRef", finding, "nothing is mirrored by this filter")
             return None
-        if resolved.destination.http2:
-            message = f"{resolved.ref}: copies are sent in HTTP/1.1, and its protocol is kubernetes.io/h2c"
-            finding = Finding("UnsupportedProtocol", message)
-            self.notes.unresolve(f"{path}.requestMirror.backendRef", finding, "nothing is mirrored by this filter")
-            return None
         if declared.share <= 0:
             return None
         cluster = f"{self.cluster}-mirror-{index}"

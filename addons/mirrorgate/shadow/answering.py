@@ -133,6 +133,31 @@ class AnswerReader:
         elif self._wire > self._discard or len(self.answer.chunks) >= _PIECES_LIMIT:
             self._fail(LegOutcome.TOO_LARGE, f"cut off after {self._wire} bytes", now)
 
+    def framed_head(self, status: int, headers: Headers, now: float) -> None:
+        """Take the head of an answer that somebody else has framed (HTTP/2); interim ones are of no interest."""
+        if self.done or self._in_body or 100 <= status < 200:
+            return
+        self._in_body = self._framed = True
+        self.answer.status, self.answer.headers = status, headers
+        self._take_pieces(now)
+
+    def framed_body(self, data: bytes, now: float) -> None:
+        """Take a piece of its body."""
+        if self.done:
+            return
+        self._wire += len(data)
+        if data:
+            self._pieces.append(data)
+            self._take_pieces(now)
+        if self._wire > self._discard or len(self.answer.chunks) >= _PIECES_LIMIT:
+            self._fail(LegOutcome.TOO_LARGE, f"cut off after {self._wire} bytes", now)
+
+    def framed_end(self, now: float) -> None:
+        """Take its end."""
+        if not self.done:
+            over = self.answer.size > self._keep
+            self._finish(LegOutcome.TOO_LARGE if over else LegOutcome.COMPLETE, now)
+
     def eof(self, now: float) -> None:
         """Take the end of the connection, which ends a body that has no other end (RFC 9112, 6.3)."""
         if self.done:

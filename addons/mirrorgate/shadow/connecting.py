@@ -1,4 +1,4 @@
-"""Connections of the shadow legs to candidates: HTTP/1.1 over TCP or TLS, kept and used again for each address."""
+"""Connections of the shadow legs to candidates: over TCP or TLS; those of HTTP/1.1 are kept and used again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 from ..resources.server_tls import ServerTls
 from ..server_contexts import WrongCertificate, check, session_options
 from .answering import AnswerReader, LegOutcome
+from .http2_connecting import Http2Connection
 
 __all__ = ["Connection", "ConnectionPool"]
 
@@ -145,15 +146,22 @@ class ConnectionPool:
                 return connection
         return None
 
-    async def connect(self, host: str, port: int, *, tls: ServerTls | None = None) -> Connection:
+    async def connect(
+        self, host: str, port: int, *, tls: ServerTls | None = None, http2: bool = False
+    ) -> Connection | Http2Connection:
         """Open a connection.
 
         Raises OSError when it cannot be had, names that do not resolve included.
         """
         try:
-            options = await session_options(tls, host, http2=False)
+            options = await session_options(tls, host, http2=http2)
             transport, connection = await self._loop.create_connection(
-                lambda: Connection(self._loop, (host, port, tls), self._forget), host, port, **options
+                lambda: (
+                    Http2Connection(self._loop) if http2 else Connection(self._loop, (host, port, tls), self._forget)
+                ),
+                host,
+                port,
+                **options,
             )
         except (UnicodeError, OverflowError, ValueError) as error:
             raise OSError(f"{host}:{port} is no address: {error}") from error

@@ -1,6 +1,6 @@
 """One shadow leg: a request written to a candidate, its answer read with the time of each piece, all of it bounded.
 
-A client of our own, on httptools: a leg needs the exact header fields in their order, the arrival time of every
+A client of our own, on httptools and h2: a leg needs the exact header fields in their order, the arrival time of every
 piece and a body that streams while it is uploaded, and it is paid for by the CPU that compares. Whatever the
 candidate does, the leg ends: by its answer, or by one of the outcomes of `LegOutcome`.
 """
@@ -17,6 +17,7 @@ from ..records import Headers, Target
 from .answering import Answer, AnswerReader, LegOutcome
 from .connecting import Connection, ConnectionPool
 from .holding import Holding
+from .http2_connecting import Http2Connection
 from .uploading import Upload
 
 __all__ = ["run_leg"]
@@ -65,7 +66,7 @@ class _Leg:
         self._target = target
         self._upload = upload
         self._origin = origin
-        self._connection: Connection | None = None
+        self._connection: Connection | Http2Connection | None = None
         self._uploader: asyncio.Task[None] | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self.reader = AnswerReader(method, holding)
@@ -79,7 +80,8 @@ class _Leg:
         body = self._upload.body
         if target.model is not None:
             body = _with_model(await self._upload.whole(), target.model)
-        kept = self._pool.reuse(target.host, target.port, tls=target.tls) if body is not None else None
+        reusable = body is not None and not target.http2
+        kept = self._pool.reuse(target.host, target.port, tls=target.tls) if reusable else None
         if kept is not None:
             answer = await self._exchange(kept, head, body)
             stale = answer.outcome is LegOutcome.RESET and self.reader.untouched
@@ -90,13 +92,15 @@ class _Leg:
             self.reader = AnswerReader(self._method, self._holding)
         try:
             async with asyncio.timeout(_bounded(target.connect_timeout)) as limit:
-                fresh = await self._pool.connect(target.host, target.port, tls=target.tls)
+                fresh = await self._pool.connect(target.host, target.port, tls=target.tls, http2=target.http2)
         except TimeoutError:
             if limit.expired():
                 return self._failed(LegOutcome.CONNECT_TIMEOUT, f"no connection within {target.connect_timeout:g} s")
             return self._failed(LegOutcome.REFUSED, "the connection attempt timed out")
         except OSError as error:
             return self._failed(LegOutcome.REFUSED, str(error))
+        if isinstance(fresh, Http2Connection):
+            return await self._exchange_http2(fresh, body)
         return await self._exchange(fresh, head, body)
 
     def close(self) -> None:
@@ -111,7 +115,7 @@ class _Leg:
             self._uploader = None
         connection, self._connection = self._connection, None
         if connection is not None:
-            if connection.end() and not uploading:
+            if connection.end() and not uploading and isinstance(connection, Connection):
                 self._pool.give(connection)
             else:
                 connection.abort()
@@ -136,6 +140,26 @@ class _Leg:
         self._watch_idle()
         await answered
         return self.reader.answer
+
+    async def _exchange_http2(self, connection: Http2Connection, body: bytes | None) -> Answer:
+        self._connection = connection
+        answered = connection.begin(self.reader, self._origin)
+        self.reader.answer.sent = self._now()
+        whole = None if body is None or not (body or self._method in _BODY_METHODS) else len(body)
+        length = self._target.length if body is None else whole
+        connection.send_head(self._method, self._target, _sendable(self._target.head), length)
+        self._uploader = self._loop.create_task(self._stream_http2(connection, body), name="shadow upload")
+        self._watch_idle()
+        await answered
+        return self.reader.answer
+
+    async def _stream_http2(self, connection: Http2Connection, body: bytes | None) -> None:
+        if body is not None:
+            await connection.send(body)
+        else:
+            async for piece in self._upload.pieces():
+                await connection.send(piece)
+        connection.finish()
 
     async def _stream(self, connection: Connection) -> None:
         chunked = self._target.length is None
