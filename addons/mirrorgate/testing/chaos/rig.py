@@ -93,8 +93,9 @@ async def chaos_rig(
     options: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     content: str = "full",
+    more: Sequence[Object] = (),
 ) -> AsyncIterator[ChaosRig]:
-    """Run a gateway that is warm, with its books open."""
+    """Run a gateway that is warm, with its books open; `more` are further objects of its configuration."""
     journal, log = folder / "journal", folder / "access.log"
     settings = {"shadow_journal": str(journal), "gateway_access_log": str(log), "gateway_drain_timeout": "2"}
     # A test machine that is busy is no overload of the gateway: what is refused here is refused for its case.
@@ -103,7 +104,7 @@ async def chaos_rig(
         with deaf_port() as deaf:
             port, config = free_port(), folder / "gateway.yaml"
             ports = {"primary": primary.port, "candidate": candidate.port, "nobody": free_port(), "deaf": deaf}
-            objects = _manifests(port, ports, content)
+            objects = [*_manifests(port, ports, content), *more]
             write_manifests(config, objects)
             async with running_gateway(
                 config, port, options=settings | dict(options or {}), environment=environment
@@ -119,8 +120,9 @@ def _manifests(port: int, ports: Mapping[str, int], content: str) -> list[Object
     objects = [*gateway(port), *(backend(name, number) for name, number in ports.items())]
     for route, (primary, candidate) in _ROUTES.items():
         seconds = "1s" if route == "impatient" else "60s"
+        connect = "500ms" if route == "deaf" else "30s"
         policy: dict[str, object] = {
-            "timeout": {"tcp": {"connectTimeout": "500ms"}, "http": {"requestTimeout": seconds}}
+            "timeout": {"tcp": {"connectTimeout": connect}, "http": {"requestTimeout": seconds}}
         }
         if route == "narrow":
             policy["circuitBreaker"] = {"maxConnections": 2, "maxPendingRequests": 3, "maxParallelRequests": 2}

@@ -80,7 +80,8 @@ class UnrulyServer:
                 await asyncio.Event().wait()
             if kind == "early":
                 await talk.answer(int(value), b"too early")
-                return await talk.gone()
+                await _body(talk, head)  # else the end of the connection would be a reset
+                return None
             body = await _body(talk, head)
             right = wire(id, int(head.header("x-words") or 1), _streams(body))
             if await self._answer(talk, kind, value, right):
