@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from ..workers.seat import Seat
+from .deferral import defer
 
 __all__ = ["add_parser", "run"]
 
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     _take_all_files()
     if arguments.workers > 1:
         return _supervise(arguments)
+    defer()
     from .serving import serve
 
     return serve(_settings(arguments), web=arguments.web, seat=arguments.seat)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from rapidfuzz.distance import Indel
-
 __all__ = ["Span", "word_spans"]
 
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
@@ -29,6 +27,8 @@ def word_spans(first: str, second: str, limit: int = 2000) -> tuple[tuple[Span, 
     """
     left, left_rest = _words(first, limit)
     right, right_rest = _words(second, limit)
+    from rapidfuzz.distance import Indel  # as in `texts`
+
     left_spans: list[Span] = []
     right_spans: list[Span] = []
     for code in Indel.opcodes(left, right):

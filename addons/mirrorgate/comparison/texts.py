@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-from rapidfuzz.distance import Indel
-
 __all__ = ["first_divergence", "normalised", "similarity"]
 
 
@@ -20,6 +18,8 @@ def similarity(first: str, second: str, limit: int) -> float:
     The normalised Indel similarity (2 * LCS / total length) of the first `limit` characters of each side. Two empty
     texts are equal: 1.
     """
+    from rapidfuzz.distance import Indel  # only the shadow process and reports compare: 2 MiB that a gateway spares
+
     return Indel.normalized_similarity(first[:limit], second[:limit])
 
 
