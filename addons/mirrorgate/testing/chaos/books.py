@@ -33,6 +33,7 @@ _HELD = (
     "mirrorgate_capture_held_bytes",
 )
 _LOOKS = 100
+_NO_BYTE = ("reset=0", "close=0")
 _MIB = 1024 * 1024
 _RECORD = "mirrorgate.exchange/v1"
 
@@ -158,8 +159,12 @@ class Books:
             if told.ended is Ended.WHOLE and (answers := self._sum("answered", told.ask.id, "primary")) != 1:
                 yield f"{told.ask.id} is whole, and was answered {answers} times"
         yield from (f"logged, and asked by nobody: {id}" for id in logged if id)
+        # A leg of the shadow goes out again when its kept connection ends without a byte of an answer.
+        again = {(each.ask.id, leg) for each in self.told for leg, how in each.ask.faults.items() if how in _NO_BYTE}
         for server in self.servers:
-            yield from (f"{id} came {times} times as {leg}" for (id, leg), times in server.seen.items() if times > 1)
+            for (id, leg), times in server.seen.items():
+                if times > (2 if leg != "primary" and (id, leg) in again else 1):
+                    yield f"{id} came {times} times as {leg}"
 
     def _mirrors(
         self, lines: list[dict[str, Any]], records: list[dict[str, Any]], sums: Sums, restarted: bool
