@@ -1,4 +1,4 @@
-"""Several processes that are one gateway (`mirrorgate run --workers N`): see `docs/adr/0006-workers.md`.
+"""Several processes that are one gateway (`mirrorgate run --workers N`): see `docs/adr/0007-workers.md`.
 
 The supervisor (`supervising`) starts the workers and the one shadow process, restarts what dies, and answers on the
 one admin port with what the workers say, put together (`admin_front`, `merging`). It imports no mitmproxy. A worker is
