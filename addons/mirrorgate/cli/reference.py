@@ -48,7 +48,7 @@ def _arguments(name: str, module: str) -> Iterator[str]:
     importlib.import_module(f"{__package__}.{module}").add_parser(commands)
     parser: argparse.ArgumentParser = commands.choices[name]
     for action in parser._actions:  # argparse tells of them in no other way
-        if isinstance(action, argparse._HelpAction):
+        if isinstance(action, argparse._HelpAction) or action.help == argparse.SUPPRESS:
             continue
         metavar = action.metavar if isinstance(action.metavar, str) else None
         value = metavar or (action.dest.upper() if action.nargs != 0 else "")
