@@ -191,7 +191,7 @@ RAW = {
     "no host": b"GET / HTTP/1.1\r\n\r\n",
     "two hosts": b"GET / HTTP/1.1\r\nhost: plain.test\r\nhost: pool.test\r\n\r\n",
     "garbage": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "nearly the preface of HTTP/2": b"PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n",
     "NUL in a field": b"GET / HTTP/1.1\r\nhost: plain.test\r\nx-a: b\x00c\r\n\r\n",
 }
 
