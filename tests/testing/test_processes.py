@@ -69,8 +69,10 @@ def test_the_commands_of_the_gateway() -> None:
     """The same options, whatever program carries them."""
     for program in ("mirrorgate", "mitmdump", "mitmweb"):
         command = gateway_command("config", 1, program=program, options={"gateway_port_offset": "5"})
-        assert command[-6:] == [
+        first = command.index("--set")
+        assert command[first : first + 8] == [
             *("--set", "gateway_config=config"),
             *("--set", "gateway_admin=127.0.0.1:1"),
+            *("--set", "gateway_overload_lag=0"),
             *("--set", "gateway_port_offset=5"),
         ]
