@@ -65,3 +65,22 @@ async def test_a_server_that_is_not_there_is_an_error() -> None:
     await load.run(0.0, asyncio.sleep(0.1), None, None)
     assert load.seen.errors > 0
     assert load.seen.e2e == []
+
+
+async def test_clients_keep_their_connections() -> None:
+    """Unless the scenario wants a new one for each request: what a connection costs is not what a request costs."""
+    made = 0
+
+    def connected() -> asyncio.Protocol:
+        nonlocal made
+        made += 1
+        return _Connection(origin)
+
+    origin = Origin()
+    server = await asyncio.get_running_loop().create_server(connected, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        load = Watched(dataclasses.replace(SCENARIOS["small"], connections=2), port)
+        async with asyncio.timeout(60):
+            await load.run(0.0, load.something.wait(), None, None)
+    assert made == 2

@@ -40,13 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="one short round of Mirrorgate alone; says nothing")
     parser.add_argument("--only-write", action="store_true", help="write the document anew from the kept results")
     parsed = parser.parse_args(arguments)
+    (parsed.output / "images").mkdir(parents=True, exist_ok=True)
     kept = parsed.output / "benchmark.json"
     if not parsed.only_write:
         measures = _measures(parsed)
         results = Results(measures, f"CPython {platform.python_version()}, {platform.system()} {platform.machine()}")
         kept.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     results = msgspec.json.decode(kept.read_bytes(), type=Results)
-    (parsed.output / "images").mkdir(exist_ok=True)
     draw(results, parsed.output / "images")
     (parsed.output / "benchmark.md").write_text(written(results), encoding="utf-8")
     return 0

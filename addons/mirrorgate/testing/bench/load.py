@@ -115,7 +115,6 @@ class _Client(asyncio.Protocol):
             self._over(False)
             return
         if self._whole:
-            self.keeps = parser.should_keep_alive()
             self._over(parser.get_status_code() == 200)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -130,6 +129,9 @@ class _Client(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self._whole = True
+        assert self._parser is not None
+        # Asked here: once the message is over, the parser has forgotten its fields.
+        self.keeps = self._parser.should_keep_alive()
 
     def _over(self, good: bool) -> None:
         self._parser = None
