@@ -180,6 +180,11 @@ class Backend:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for talk in self.conversations:
             talk.writer.transport.abort()
+        if self._server is not None:
+            # Until every connection is gone: one that outlives its event loop is a leak that another test is blamed for.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await self._server.wait_closed()
         if error is None and self.failures:
             raise self.failures[0]
 

@@ -107,7 +107,10 @@ class WireUpstream:
     async def script(self, talk: Conversation) -> None:
         """Serve one connection."""
         while True:
-            method, target, text = await self._request(talk)
+            try:
+                method, target, text = await self._request(talk)
+            except TimeoutError:
+                return  # the rest of a body that was cut short on purpose
             self.reached.append(text)
             if target == "/case" and self.reply is not None:
                 await talk.say(self.reply)
