@@ -181,7 +181,7 @@ class Backend:
         for talk in self.conversations:
             talk.writer.transport.abort()
         if self._server is not None:
-            # Until every connection is gone: one that outlives its event loop is a leak that another test is blamed for.
+            # One that outlives its event loop is a leak that another test is blamed for.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(5):
                     await self._server.wait_closed()
