@@ -189,7 +189,8 @@ class Books:
     def _held_more(self, memory: int, restarted: bool) -> Iterable[str]:
         now = Held.now(self._pids())
         for name, count in now.descriptors.items():
-            if count > self._held.descriptors[name]:
+            # A new process opens what it needs when it needs it, the journal first of all.
+            if count > self._held.descriptors[name] and not (restarted and name == "shadow"):
                 yield f"{name}: {count} descriptors, before {self._held.descriptors[name]}"
         for name, size in now.resident.items():
             if size > self._held.resident[name] + memory and not restarted:
