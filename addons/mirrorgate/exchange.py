@@ -66,10 +66,16 @@ class Permit:
 
 
 class Exchange(msgspec.Struct):
-    """What is known of one request of a client; ends as one `ExchangeDone`. Instants are Unix seconds."""
+    """What is known of one request of a client; ends as one `ExchangeDone`.
+
+    Instants are seconds of the monotonic clock, so that a step of the wall clock changes no duration.
+    """
 
     id: str
     started: float
+    """Unix time of its first byte, for people and records to read; nothing is reckoned from it."""
+    began: float
+    """The same instant on the monotonic clock, from which every duration counts."""
     method: str = ""
     path: str = ""
     authority: str = ""
@@ -112,6 +118,10 @@ class Exchange(msgspec.Struct):
     mirrored: int = 0
     state: State = State.RECEIVED
 
+    def unix(self, at: float) -> float:
+        """Return the Unix time of an instant, by the wall clock as it was at the start."""
+        return self.started + (at - self.began)
+
     def to(self, state: State) -> None:
         """Go on to a state; raises `ValueError` where the table has no such transition."""
         if state not in TRANSITIONS[self.state]:
@@ -132,18 +142,15 @@ class Exchange(msgspec.Struct):
         return ",".join(flag for flag in flags if flag and flag != "-") or "-"
 
     def finish(self, now: float) -> ExchangeDone:
-        """End the exchange and tell of it; raises `ValueError` the second time.
-
-        No duration is negative, not even when the clock was set back meanwhile.
-        """
+        """End the exchange and tell of it; raises `ValueError` the second time. `now` is monotonic."""
         self.to(State.DONE)
         gaps = self.pieces - 1
         itl = None
         if self.streamed and gaps > 0 and self.first_piece_at is not None and self.last_piece_at is not None:
-            itl = max(0.0, self.last_piece_at - self.first_piece_at) / gaps
+            itl = (self.last_piece_at - self.first_piece_at) / gaps
         ttft = None
         if self.streamed and self.first_piece_at is not None:
-            ttft = max(0.0, self.first_piece_at - self.started)
+            ttft = self.first_piece_at - self.began
         reply = self.reply
         return ExchangeDone(
             id=self.id,
@@ -158,8 +165,8 @@ class Exchange(msgspec.Struct):
             refusal=self.refusal.value if self.refusal else "",
             bytes_received=self.bytes_received,
             bytes_sent=self.bytes_sent,
-            duration=max(0.0, now - self.started),
-            response_duration=None if self.head_at is None else max(0.0, self.head_at - self.started),
+            duration=now - self.began,
+            response_duration=None if self.head_at is None else self.head_at - self.began,
             queued=self.queued,
             listener=self.listener,
             route=self.route,

@@ -59,7 +59,7 @@ class Answer:
     # upstream.UpstreamUser
 
     def upstream_head(self, head: ResponseHead) -> None:
-        carrier, now = self._carrier, time.time()
+        carrier, now = self._carrier, time.monotonic()
         if carrier.call is not None:
             carrier.call.answered(head.status)
         if carrier.retrying is not None and carrier.retrying.answered(head):
@@ -74,7 +74,7 @@ class Answer:
             if override is not None:
                 self._override(override, head)
                 return
-        response = begin_response(carrier.flow, head, now)
+        response = begin_response(carrier.flow, head, facts.unix(now))
         facts.streamed = response.headers.get("content-type", "").lower().startswith(_EVENT_STREAMS)
         limit = carrier.plane.settings.stream_answers_over
         large = limit == 0 or (head.content_length or 0) > limit
@@ -123,7 +123,7 @@ class Answer:
         assert response is not None
         if trailers:
             response.trailers = http.Headers(trailers)
-        response.data.timestamp_end = time.time()
+        response.data.timestamp_end = carrier.facts.unix(time.monotonic())
         if self._streaming:
             for part in through(response.stream, b"", last=True):
                 if part:
@@ -213,7 +213,7 @@ class Answer:
         if carrier.shaped is not None:
             carrier.shaped.answer(pieces)
         if facts.streamed:
-            now = time.time()
+            now = time.monotonic()
             if facts.first_piece_at is None:
                 facts.first_piece_at = now
                 if carrier.call is not None:
@@ -331,7 +331,7 @@ class Answer:
         rest = upstream.tunnel()
         if rest:
             self._backlog.append(rest)
-        response.data.timestamp_end = time.time()
+        response.data.timestamp_end = carrier.facts.unix(time.monotonic())
         carrier.hooks.after(carrier.hooks.fire("response"), self._become_tunnel)
 
     def _become_tunnel(self) -> None:

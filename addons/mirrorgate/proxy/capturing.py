@@ -42,12 +42,11 @@ _RETRY_SECONDS: Final = 1.0
 class Tape:
     """What is kept of one exchange while it is under way: the bodies that stream, and when their pieces came."""
 
-    __slots__ = ("_capture", "_origin", "answered", "held", "lengths", "micros", "truncated", "upload_cut", "uploaded")
+    __slots__ = ("_began", "_capture", "answered", "held", "lengths", "micros", "truncated", "upload_cut", "uploaded")
 
-    def __init__(self, capture: Capture, started: float) -> None:
+    def __init__(self, capture: Capture, began: float) -> None:
         self._capture = capture
-        self._origin = time.monotonic() - (time.time() - started)
-        """The monotonic clock's reading at the exchange's start."""
+        self._began = began
         self.uploaded: list[bytes] = []
         self.answered: list[bytes] = []
         self.lengths: list[int] = []
@@ -70,7 +69,7 @@ class Tape:
         """Keep pieces of the answer, which came now."""
         if self.truncated:
             return
-        at = int((time.monotonic() - self._origin) * 1_000_000)
+        at = int((time.monotonic() - self._began) * 1_000_000)
         for piece in pieces:
             if len(self.lengths) >= _PIECES or not self._keep(len(piece)):
                 self.truncated = True
@@ -121,9 +120,9 @@ class Capture:
         """Bytes held now, by tapes and by flows that wait."""
         return self._added - self._gone - self._returned
 
-    def begin(self, started: float) -> Tape:
-        """Begin to keep one exchange, which started at this Unix time."""
-        return Tape(self, started)
+    def begin(self, began: float) -> Tape:
+        """Begin to keep one exchange, which started at this instant of the monotonic clock."""
+        return Tape(self, began)
 
     def reserve(self, size: int) -> bool:
         """Count bytes; false when there is no room for them."""
@@ -213,7 +212,7 @@ def _state(carrier: Carrier, tape: Tape) -> dict[str, Any]:
         KEY: {
             "started": facts.started,
             "upstream_started": facts.started + (facts.overhead or 0.0) + facts.queued,
-            "head_at": facts.head_at,
+            "head_at": None if facts.head_at is None else facts.unix(facts.head_at),
             "outcome": outcome_of(carrier),
             "flag": facts.reply.flag if facts.reply else "-",
             "route": facts.route,

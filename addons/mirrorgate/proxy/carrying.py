@@ -67,6 +67,7 @@ class Carrier:
         self.facts = Exchange(
             id=self.flow.id,
             started=inbound.started,
+            began=inbound.began,
             method=head.method.decode("latin-1"),
             path=head.path.decode("latin-1"),
             authority=head.authority.decode("latin-1"),
@@ -89,7 +90,7 @@ class Carrier:
         """Whether it has been decided if the request is mirrored: once, however often it is sent."""
         self.shaped: Shaped | None = None
         """What the rule's traffic policy asks of it; `None` where it asks nothing."""
-        self.tape: Tape | None = None if plane.capture is None else plane.capture.begin(inbound.started)
+        self.tape: Tape | None = None if plane.capture is None else plane.capture.begin(inbound.began)
         self.consulted: Consulted | None = None
         """The endpoint picker that chose, which is told of the answer."""
         self.upstream: UpstreamLink | None = None
@@ -173,9 +174,10 @@ class Carrier:
         self._in_queue = False
         self.upstream = upstream
         try:
-            self.facts.queued += time.monotonic() - self._queued_at
-            if self.facts.attempts == 1:
-                self.facts.overhead = max(0.0, time.time() - self.facts.started - self.facts.queued)
+            facts, now = self.facts, time.monotonic()
+            facts.queued += now - self._queued_at
+            if facts.attempts == 1:
+                facts.overhead = max(0.0, now - facts.began - facts.queued)
             self.clocks.touch()
             self.clocks.start_duration(plan.timeouts.max_duration)
             # What the upstream is asked decides about its answer, whatever the client has asked.

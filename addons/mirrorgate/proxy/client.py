@@ -182,7 +182,7 @@ class ClientConnection(asyncio.Protocol):
     # RequestSink
 
     def request_head(self, head: RequestHead) -> None:
-        self._receiving = Inbound(head, time.time())
+        self._receiving = Inbound(head)
         self._queue.append(self._receiving)
 
     def request_body(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,11 +21,16 @@ __all__ = ["ClientLink", "ClientSide", "Inbound"]
 class Inbound:
     """A request as it comes in. The exchange takes its pieces; `changed` is called when there is more."""
 
-    __slots__ = ("buffered", "carrier", "direct", "ended", "flow", "head", "pieces", "received", "started", "trailers")
+    __slots__ = (
+        "began", "buffered", "carrier", "direct", "ended", "flow", "head", "pieces", "received", "started", "trailers",
+    )  # fmt: skip
 
-    def __init__(self, head: RequestHead, started: float) -> None:
+    def __init__(self, head: RequestHead) -> None:
         self.head = head
-        self.started = started
+        self.started = time.time()
+        """For people and records to read."""
+        self.began = time.monotonic()
+        """From which durations count."""
         self.pieces: list[bytes] = []
         self.buffered = 0
         self.received = 0

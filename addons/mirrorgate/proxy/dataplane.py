@@ -320,7 +320,7 @@ class Dataplane:
         facts = carrier.facts
         if self.mirroring is not None and carrier.plan is not None and facts.refusal is not None and not facts.mirrored:
             self.mirroring.rejected(facts.id, carrier.plan)
-        self.emit(facts.finish(time.time()))
+        self.emit(facts.finish(time.monotonic()))
 
     def rejected(
         self, client: ClientLink | ClientSide, refusal: Refusal, message: str, inbound: Inbound | None = None

@@ -270,7 +270,7 @@ class Http2Connection(asyncio.Protocol):
         except Malformed as error:
             self._reject(number, error, ended=ended)
             return
-        inbound = Inbound(head, time.time())
+        inbound = Inbound(head)
         inbound.ended = ended
         stream = self._streams[number] = Http2Stream(self, number, inbound)
         self._begun.append(stream)

@@ -46,18 +46,17 @@ def room_for(max_tokens: int | None, choices: int = 1) -> int:
 class MirrorHandle:
     """One mirrored exchange: its upload goes on, its answer is kept until the end."""
 
-    __slots__ = ("_chunks", "_handle", "_left", "_origin", "_times", "_truncated", "_upstream_started")
+    __slots__ = ("_began", "_chunks", "_handle", "_left", "_times", "_truncated", "_upstream_started")
 
-    def __init__(self, handle: Handle, started: float, room: int) -> None:
+    def __init__(self, handle: Handle, began: float, room: int) -> None:
+        """`began` is the exchange's start on the monotonic clock."""
         self._handle = handle
         self._chunks: list[bytes] = []
         self._times: list[float] = []
         self._left = room
         self._truncated = False
-        now = time.time()
-        self._upstream_started = now - started
-        self._origin = time.monotonic() - (now - started)
-        """The monotonic clock's reading at the exchange's start."""
+        self._upstream_started = time.monotonic() - began
+        self._began = began
 
     def chunk(self, data: bytes) -> None:
         self._handle.chunk(data)
@@ -69,7 +68,7 @@ class MirrorHandle:
         """Keep pieces of the answer, with the time of their arrival, while there is room."""
         if self._truncated:
             return
-        at = time.monotonic() - self._origin
+        at = time.monotonic() - self._began
         for piece in pieces:
             self._left -= len(piece)
             if self._left < 0:
@@ -102,8 +101,8 @@ class MirrorHandle:
                 times=self._times,
                 truncated=self._truncated,
                 upstream_started=self._upstream_started,
-                head_at=0.0 if head_at is None else head_at - facts.started,
-                finished=time.time() - facts.started,
+                head_at=0.0 if head_at is None else head_at - facts.began,
+                finished=time.monotonic() - facts.began,
                 trailers=list(trailers),
             )
         )
@@ -173,7 +172,7 @@ class Mirroring:
             if target.leg is Leg.CANDIDATE:
                 self._emit(MirrorSent(exchange, target.cluster, str(Address(target.host, target.port))))
         carrier.facts.mirrored = len(mirrors)
-        return MirrorHandle(handle, carrier.facts.started, room)
+        return MirrorHandle(handle, carrier.facts.began, room)
 
     def rejected(self, exchange: str, plan: Plan) -> None:
         """Tell of the mirrors that a refused request would have had."""

@@ -180,7 +180,7 @@ def _inbound(held: http.HTTPFlow) -> Inbound:
     endpoint = held.metadata.get(ENDPOINT)
     direct = _address(endpoint) if held.metadata.get(LEG) and isinstance(endpoint, str) else None
     _forget_the_past(held, fields)
-    inbound = Inbound(head, time.time())
+    inbound = Inbound(head)
     inbound.flow = held
     inbound.direct = direct
     inbound.pieces = [body] if body else []

@@ -149,7 +149,7 @@ async def answer_by_addon(carrier: Carrier) -> None:
     assert flow.response is not None
     carrier.end()
     carrier.facts.details = "set_by_addon"
-    flow.response.data.timestamp_start = time.time()
+    flow.response.data.timestamp_start = carrier.facts.unix(time.monotonic())
     await _send_after_hooks(carrier)
 
 

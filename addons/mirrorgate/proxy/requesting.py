@@ -241,7 +241,7 @@ def _take_body(carrier: Carrier) -> None:
     inbound, request = carrier.inbound, carrier.flow.request
     pieces = inbound.take()
     request.data.content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    request.data.timestamp_end = time.time()
+    request.data.timestamp_end = carrier.facts.unix(time.monotonic())
     if inbound.trailers:
         request.trailers = http.Headers(inbound.trailers)
 

@@ -98,7 +98,7 @@ class Upload:
         carrier, flow = self._carrier, self._carrier.flow
         for part in through(flow.request.stream, b"", last=True):
             self._send(part)
-        flow.request.data.timestamp_end = time.time()
+        flow.request.data.timestamp_end = carrier.facts.unix(time.monotonic())
         if self._stored:
             flow.request.data.content = b"".join(self._stored)
             self._stored = []
