@@ -182,7 +182,7 @@ class Director:
             return dropped("rejected-saturated", model, held)
         if body is not None and model is not None and choice.target is not None and choice.target != model:
             body = with_model(body, choice.target)
-        wanted = pick_request(request, choice, prompt=directed.needs_body or bool(rule.mirrors))
+        wanted = pick_request(request, choice)
         wanted, cookie = steered(wanted, rule.traffic.balancer, destination, facts, self._rng)
         health = self.health.of(rule.cluster)
         picked, state, seconds = self.picking.pick(destination, rule.traffic, wanted, health)

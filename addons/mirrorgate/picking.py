@@ -96,13 +96,12 @@ def dropped(reason: str, model: str | None, held: Held | None = None) -> Refused
     return Refused(Refusal.SATURATED, code="system_saturated", headers=headers, model=model, held=held)
 
 
-def pick_request(request: InferenceRequest | None, choice: ModelChoice, *, prompt: bool) -> PickRequest:
-    """Say what a pick may know of a request and of the model that was chosen for it; of its `prompt` only where some
-    pick could look at it, since a long one is expensive to find."""
+def pick_request(request: InferenceRequest | None, choice: ModelChoice) -> PickRequest:
+    """Say what a pick may know of a request and of the model that was chosen for it."""
     if request is None:
         return PickRequest(choice.target, critical=choice.critical, priority=choice.priority)
     salt = b"" if request.cache_salt is None else request.cache_salt.encode()
-    return PickRequest(choice.target, request.prompt if prompt else None, salt, choice.critical, choice.priority)
+    return PickRequest(choice.target, request.prompt, salt, choice.critical, choice.priority)
 
 
 def profile_of(destination: Destination, traffic: TrafficPolicy) -> Profile:

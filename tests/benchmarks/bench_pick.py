@@ -6,6 +6,7 @@ is in a busy gateway; `gaie-v1` hashes a prompt of 36 blocks. The aim is 200 us 
 
 from __future__ import annotations
 
+import functools
 import random
 import time
 from collections import deque
@@ -38,7 +39,8 @@ def test_pick(benchmark: Any, profile: str, endpoints: int) -> None:
     health = {str(address): scraped(1.0) for address in addresses}
     picking = Picking(lambda: health, time.perf_counter, random.Random(2))
     destination = Destination(DestinationKind.INFERENCE_POOL, "default", "p", None, addresses, profile=profile)
-    prompts = [b"You are a helpful assistant. " * 80 + str(number).encode() * 64 for number in range(20)]
+    texts = [b"You are a helpful assistant. " * 80 + str(number).encode() * 64 for number in range(20)]
+    prompts = [functools.partial(bytes, text) for text in texts]
     under_way = deque(picking.in_flight.acquire(str(rng.choice(addresses)), 2.0) for _ in range(50))
     traffic, clock = TrafficPolicy(), iter(range(3, 10**9))
 

@@ -43,7 +43,7 @@ def test_chat_request_is_read() -> None:
     assert (request.api, request.model, request.stream, request.include_usage) == (Api.CHAT, "m", True, True)
     assert (request.max_tokens, request.temperature, request.n, request.seed) == (7, 0.5, 2, 42)
     assert request.cache_salt == "s"
-    assert request.prompt == b'[{"role":"user","content":"hi"}]'
+    assert request.prompt() == b'[{"role":"user","content":"hi"}]'
 
 
 def test_other_requests_are_left_alone() -> None:
@@ -101,13 +101,13 @@ def test_last_of_duplicate_models_counts() -> None:
 
 def test_prompt_of_each_api() -> None:
     """A completion's prompt is its text, a list of prompts or token ids its compact JSON."""
-    assert read({"prompt": "Zoë"}, "/v1/completions").prompt == "Zoë".encode()
-    assert read(b'{"prompt": [1, 2]}', "/v1/completions").prompt == b"[1,2]"
-    assert read({"input": "a"}, "/v1/embeddings").prompt == b"a"
-    assert read({"input": "a"}, "/v1/responses").prompt == b"a"
-    assert read(b'{"messages": [ {"role" :"user"} ]}', "/v1/messages").prompt == b'[{"role":"user"}]'
-    assert read({}).prompt == b""
-    assert read(b'{"prompt": "\\ud800"}', "/v1/completions").prompt == "\ufffd".encode()
+    assert read({"prompt": "Zoë"}, "/v1/completions").prompt() == "Zoë".encode()
+    assert read(b'{"prompt": [1, 2]}', "/v1/completions").prompt() == b"[1,2]"
+    assert read({"input": "a"}, "/v1/embeddings").prompt() == b"a"
+    assert read({"input": "a"}, "/v1/responses").prompt() == b"a"
+    assert read(b'{"messages": [ {"role" :"user"} ]}', "/v1/messages").prompt() == b'[{"role":"user"}]'
+    assert read({}).prompt() == b""
+    assert read(b'{"prompt": "\\ud800"}', "/v1/completions").prompt() == "\ufffd".encode()
 
 
 def test_limits_of_each_api_have_one_name() -> None:

@@ -210,6 +210,44 @@ def test_bodies_may_be_of_any_size() -> None:
     assert sink.events[1] == ("body", b"x" * (2 * MAX_HEAD))
 
 
+LONG = 200_000
+
+
+@given(st.data())
+def test_the_cuts_of_a_long_body_do_not_matter(draw: st.DataObject) -> None:
+    """A long body of declared length goes past the parser, and the requests behind it are read as ever."""
+    body = bytes(range(256)) * (LONG // 256)
+    stream = post(b"content-length: %d" % len(body), body=body) * 2 + GET
+    cuts = sorted(draw.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    sink, reader, error = read_requests(pieces)
+    assert error is None
+    assert reader.idle
+    assert sink.events == [("head", b"POST", b"/"), ("body", body), ("end", ())] * 2 + GET_EVENTS
+
+
+def test_a_long_piece_is_not_copied() -> None:
+    """What goes past the parser is passed on as it came."""
+    told: list[bytes] = []
+    sink = Sink()
+    sink.request_body = told.append  # type: ignore[method-assign]
+    reader = RequestReader(sink, MAX_HEAD)
+    piece = bytes(LONG)
+    reader.feed(post(b"content-length: %d" % (2 * LONG)))
+    reader.feed(piece)
+    assert told[0] is piece
+
+
+@pytest.mark.parametrize("cut", [1, LONG // 2, LONG - 1])
+def test_nothing_comes_behind_a_long_last_request(cut: int) -> None:
+    """A request that closes its connection is the last one, however its body was read."""
+    request = post(b"content-length: %d" % LONG, b"connection: close", body=bytes(LONG))
+    head = len(request) - LONG
+    sink, _, error = read_requests([request[: head + cut], request[head + cut :] + GET])
+    assert isinstance(error, Malformed)
+    assert [event[0] for event in sink.events] == ["head", "body", "end"]
+
+
 def test_a_head_that_is_under_way_is_not_idle() -> None:
     """Its clock runs from its first byte, also behind another request."""
     for before in (b"", GET):

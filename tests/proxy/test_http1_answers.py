@@ -180,6 +180,45 @@ def test_a_switch_of_protocols_is_a_head_alone() -> None:
     assert not reader.keep_alive
 
 
+@pytest.mark.parametrize(
+    ("fields", "behind", "keeps"),
+    [
+        (b"", b"", True),
+        (b"connection: close\r\n", b"", False),
+        (b"", OK, False),
+        (b"connection: close\r\n", OK, False),
+    ],
+)
+@pytest.mark.parametrize("cut", [0, 1, 100_000, 199_999])
+def test_a_long_answer_goes_past_the_parser(fields: bytes, behind: bytes, keeps: bool, cut: int) -> None:
+    """Whether the connection may be used again is known all the same, and bytes behind it poison it."""
+    head = OK + fields + b"content-length: 200000\r\n\r\n"
+    body = bytes(range(200)) * 1000
+    sink, reader, problem = read_response(head + body[:cut], body[cut:] + behind)
+    assert sink.events == [("head", 200), ("body", body), ("end", ())]
+    assert bool(problem) == bool(behind)
+    assert reader.keep_alive == keeps
+    if keeps:
+        reader.begin(head=False)
+        reader.feed(OK + b"content-length: 2\r\n\r\nab")
+        assert sink.events[3:] == [("head", 200), ("body", b"ab"), ("end", ())]
+        assert reader.keep_alive
+
+
+def test_a_long_answer_of_an_old_server_ends_its_connection() -> None:
+    """As HTTP/1.0 has it."""
+    head = b"HTTP/1.0 200 OK\r\ncontent-length: 200000\r\n\r\n"
+    sink, reader, _ = read_response(head, bytes(100_000), bytes(100_000))
+    assert sink.events[-1] == ("end", ())
+    assert not reader.keep_alive
+
+
+def test_the_end_inside_a_long_answer_is_no_end() -> None:
+    """Its declared length has not come."""
+    _, reader, _ = read_response(OK + b"content-length: 200000\r\n\r\n", bytes(100_000))
+    assert not reader.eof()
+
+
 ANSWERS = st.sampled_from(
     [
         OK + b"content-length: 5\r\n\r\nhello",

@@ -61,7 +61,7 @@ def test_gaie_v1_weighs_its_scorers() -> None:
 
 def test_a_warm_prefix_outweighs_a_queue() -> None:
     """A repeated prompt returns to its endpoint although that one has the longer queue."""
-    state, request = PickState(), PickRequest("m", PROMPT)
+    state, request = PickState(), PickRequest("m", lambda: PROMPT)
     loads = {"a": Load(waiting=0, kv_usage=0.5), "b": Load(waiting=1, kv_usage=0.5)}
     first = run([view(key, load) for key, load in loads.items()], request, state=state)
     assert first.endpoint == "a"
@@ -70,7 +70,7 @@ def test_a_warm_prefix_outweighs_a_queue() -> None:
     assert again.endpoint == "a"
     assert ("prefix-cache", 1.0, 3.0) in again.scores[0].parts
     other = run(
-        [view("a", Load(waiting=9, kv_usage=0.5)), view("b", loads["b"])], PickRequest("n", PROMPT), state=state
+        [view("a", Load(waiting=9, kv_usage=0.5)), view("b", loads["b"])], PickRequest("n", lambda: PROMPT), state=state
     )
     assert other.endpoint == "b"
 
@@ -78,7 +78,7 @@ def test_a_warm_prefix_outweighs_a_queue() -> None:
 def test_a_pick_that_is_not_sent_leaves_no_trace() -> None:
     """Refused requests and mirrors do not teach the index."""
     state = PickState()
-    run([view("a"), view("b")], PickRequest("m", PROMPT), state=state)
+    run([view("a"), view("b")], PickRequest("m", lambda: PROMPT), state=state)
     assert len(state.prefixes) == 0
 
 
@@ -133,9 +133,13 @@ def test_a_filter_that_turns_all_down_means_saturation() -> None:
     )
 
 
+def _never() -> bytes:
+    raise AssertionError("nobody has to look at the prompt")
+
+
 def test_a_single_endpoint_is_not_worth_hashing_for() -> None:
-    """With nothing to choose, a long prompt costs nothing."""
-    assert run([view("a")], PickRequest("m", PROMPT)).prefixes == ()
+    """With nothing to choose, a long prompt costs nothing: it is not even looked for."""
+    assert run([view("a")], PickRequest("m", _never)).prefixes == ()
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
@@ -152,7 +156,8 @@ def test_the_pick_is_a_candidate(
         view(str(row), None if waiting is None else Load(waiting=waiting), in_flight=busy, healthy=well)
         for row, (waiting, busy, well) in enumerate(pool)
     ]
-    found = run(candidates, PickRequest("m", prompt, critical=True), profile=profile, rng=random.Random(seed))
+    asked = PickRequest("m", None if prompt is None else lambda: prompt, critical=True)
+    found = run(candidates, asked, profile=profile, rng=random.Random(seed))
     assert found.view in candidates
     assert found.view.healthy or found.panic
     assert found.panic == (not any(view.healthy for view in candidates))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable
 
@@ -52,7 +53,9 @@ def history(seed: int, number: int, steps: int, kinds: str, same: Callable[[Pick
         while len(permits) > 2 * number or (permits and rng.random() < 0.5):
             permits.pop(rng.randrange(len(permits))).release()
         prompt = bytes(rng.choice("pqr"), "ascii") * rng.choice((0, 100, 400, 2000))
-        request = PickRequest(rng.choice(("x", "y", "w", "b", None)), prompt, priority=rng.choice((0, -1)))
+        request = PickRequest(
+            rng.choice(("x", "y", "w", "b", None)), functools.partial(bytes, prompt), priority=rng.choice((0, -1))
+        )
         ours, theirs = random.Random(now), random.Random(now)
         by = rng.choice(("one", "two"))
         if "e" in kinds and rng.random() < 0.4:

@@ -68,9 +68,8 @@ class InferenceRequest(msgspec.Struct, frozen=True):
         """Ties the turns of a conversation together: a hash, `None` when the body has nothing to tie by."""
         return conversation_of(self.api, self.body)
 
-    @property
     def prompt(self) -> bytes:
-        """What a prefix cache is keyed by: `prompt` of a completion, compact JSON of the messages else."""
+        """Find what a prefix cache is keyed by: `prompt` of a completion, compact JSON of the messages else."""
         return _prompt(self.api, self.body)
 
     @property

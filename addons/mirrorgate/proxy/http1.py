@@ -3,10 +3,14 @@
 llhttp is strict by itself: both Content-Length and Transfer-Encoding, duplicate or signed lengths, bare LF, obs-fold,
 NUL and control characters, bad chunk sizes are errors. This module adds the limits on heads, trailers and chunk
 extensions, and the framing of messages that llhttp cannot know: answers to HEAD, and requests that ask for an upgrade.
+
+What is left of a long body of declared length is counted and goes past the parser, which would copy it. A fresh parser
+reads what follows.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import httptools
@@ -18,6 +22,9 @@ __all__ = ["MAX_HEADER_FIELDS", "RequestReader", "RequestSink", "ResponseReader"
 
 MAX_HEADER_FIELDS = 100
 """Fields in a head or in trailers; Envoy's default."""
+
+_PAST = 16 * 1024
+"""Bytes of a body that have to be left for a parser of its own for what follows to cost less than their copying."""
 
 _SYNTHETIC = b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n"
 
@@ -38,8 +45,8 @@ class ResponseSink(Protocol):
     def response_end(self, trailers: Fields) -> None: ...
 
 
-class _Reader:
-    """What both directions share: collecting fields, and the limits on them."""
+class _Reader(ABC):
+    """What both directions share: collecting fields, the limits on them, and what goes past the parser."""
 
     def __init__(self, max_head: int) -> None:
         self._max_head = max_head
@@ -48,6 +55,10 @@ class _Reader:
         self._unfinished = 0
         """Bytes fed since a message began, or since a piece of its body came: llhttp and httptools hold no more than
         that of a head, of trailers or of a chunk's extensions."""
+        self._missing = 0
+        """Bytes that are missing of a body of declared length."""
+        self._past = False
+        """Whether they go past the parser."""
 
     def on_message_begin(self) -> None:
         self._fields = []
@@ -85,7 +96,28 @@ class _Reader:
             raise Malformed(str(error) or "malformed HTTP") from None
         if self._unfinished > self._max_head:
             raise _too_large()
+        if self._missing >= _PAST:
+            self._past = True
         return None
+
+    def _feed_past(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Take bytes of a body past the parser, and return those behind it."""
+        missing = self._missing
+        piece = data[:missing]
+        self._missing -= len(piece)
+        self._past = self._missing > 0
+        self._tell(bytes(piece))
+        if not self._past:
+            self._end_past()
+        return data[missing:]
+
+    @abstractmethod
+    def _tell(self, data: bytes) -> None:
+        """Tell of a piece of the body."""
+
+    @abstractmethod
+    def _end_past(self) -> None:
+        """Tell of the end of a body that went past the parser, which is of no use any more."""
 
 
 class RequestReader(_Reader):
@@ -99,6 +131,10 @@ class RequestReader(_Reader):
         self._upgrading: RequestHead | None = None
         """The request that llhttp takes for an upgrade, until its body is framed."""
         self._synthetic = False
+        self._last = False
+        """Whether the request under way is the last of its connection."""
+        self._ended = False
+        """Whether that one has come whole, past its parser, which would take nothing more."""
         self.upgraded = False
         """Whether the request that came last asked for an upgrade; what follows is held back in `held`."""
         self.held = b""
@@ -112,6 +148,11 @@ class RequestReader(_Reader):
         """Take bytes of the client; raises `Malformed`. After an upgrade request, bytes wait in `held`."""
         rest: bytes | memoryview = data
         while rest:  # no recursion: one read may hold thousands of requests for an upgrade
+            if self._past:
+                rest = self._feed_past(rest)
+                continue
+            if self._ended:
+                raise Malformed("data behind the last request of a connection")
             if self.upgraded:
                 self.held += rest
                 return
@@ -165,11 +206,23 @@ class RequestReader(_Reader):
         )
         if upgrading:
             self._upgrading = head
+        else:
+            self._missing = head.content_length or 0
+            self._last = not head.keep_alive
         self._sink.request_head(head)
 
     def on_body(self, data: bytes) -> None:
         self._unfinished = 0
+        self._missing -= len(data)
         self._sink.request_body(data)
+
+    def _tell(self, data: bytes) -> None:
+        self._sink.request_body(data)
+
+    def _end_past(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._ended = self._last
+        self._sink.request_end(())
 
     def on_message_complete(self) -> None:
         if self._upgrading is not None and self._upgrading.has_body:
@@ -225,9 +278,12 @@ class ResponseReader(_Reader):
         return False
 
     def _read(self, data: bytes) -> None:
+        rest: bytes | memoryview = self._feed_past(data) if self._past else data
+        if not rest:
+            return
         if self._ended:
             raise Malformed("data without a request")
-        at = self._feed(self._parser, data)
+        at = self._feed(self._parser, rest)
         if at is not None:
             switching, self._switching = self._switching, None
             if switching is None:
@@ -267,13 +323,24 @@ class ResponseReader(_Reader):
             return
         self._no_body = self._expecting_head and status not in (204, 304) and head.content_length != 0
         self._until_close = not head.bodiless and not head.chunked and head.content_length is None
+        self._missing = 0 if head.bodiless else head.content_length or 0
         self._sink.response_head(head)
 
     def on_body(self, data: bytes) -> None:
         self._unfinished = 0
         if self._no_body:
             raise Malformed("a body in the answer to HEAD")
+        self._missing -= len(data)
         self._sink.response_body(data)
+
+    def _tell(self, data: bytes) -> None:
+        self._sink.response_body(data)
+
+    def _end_past(self) -> None:
+        # Once the head is read, llhttp knows whether it leaves the connection open.
+        self.keep_alive = bool(self._parser.should_keep_alive())
+        self._parser = httptools.HttpResponseParser(self)
+        self._end(())
 
     def on_message_complete(self) -> None:
         trailers = self._take_fields()

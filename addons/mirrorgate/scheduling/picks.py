@@ -48,8 +48,9 @@ class PickRequest:
 
     model: str | None = None
     """The model that the server is asked for, after rewriting; `None` when the request names none."""
-    prompt: bytes | None = None
-    """The text that a server's prefix cache would see, as bytes: `prompt`, or the JSON of `messages`."""
+    prompt: Callable[[], bytes] | None = None
+    """Finds the text that a server's prefix cache would see, as bytes: `prompt`, or the JSON of `messages`. It costs
+    the more the longer it is, so that only a pick that looks at it asks."""
     cache_salt: bytes = b""
     """The request's `cache_salt`: prompts with different salts share no cache (vLLM)."""
     critical: bool = False

@@ -114,9 +114,9 @@ def pick(
 
     chain: Sequence[int] = ()
     matched: Mapping[str, int] = {}
-    if profile.prefixes and request.prompt and len(candidates) > 1:
+    if profile.prefixes and request.prompt is not None and len(candidates) > 1:
         block_size = state.block_size(candidates)
-        chain = state.prefixes.chain(request.model, request.prompt, request.cache_salt, block_size)
+        chain = state.prefixes.chain(request.model, request.prompt(), request.cache_salt, block_size)
         matched = state.prefixes.match(chain)
     scoring = Scoring(request, len(chain), matched)
     standings = None
