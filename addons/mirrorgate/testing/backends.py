@@ -46,7 +46,8 @@ def response_bytes(
 
 @dataclass(slots=True, eq=False)
 class Conversation:
-    """The server's end of one connection. Every wait is bounded by `timeout`, in seconds."""
+    """The server's end of one connection. Every wait inside a message is bounded by `timeout`, in seconds; for the next
+    one it may wait as long as the server lives, since the gateway keeps connections."""
 
     backend: Backend
     reader: asyncio.StreamReader
@@ -74,13 +75,12 @@ class Conversation:
 
     async def head(self) -> Received:
         """Read the head of a request, and leave its body unread."""
-        lines = await self._lines()
-        method, target, version = lines[0].split(" ")
-        return Received(method, target, version, self._fields(lines[1:]))
+        method, target, version = (await self._line(None)).split(" ")
+        return Received(method, target, version, self._fields(await self._lines()))
 
     async def chunk(self) -> bytes:
         """Read one HTTP chunk of a chunked body; empty for the last, whose trailers are left unread."""
-        size = int((await self._line()).partition(";")[0], 16)
+        size = int((await self._line(self.timeout)).partition(";")[0], 16)
         return (await self.exactly(size + 2))[:-2] if size else b""
 
     async def exactly(self, count: int) -> bytes:
@@ -119,12 +119,12 @@ class Conversation:
 
     async def _lines(self) -> list[str]:
         lines = []
-        while line := await self._line():
+        while line := await self._line(self.timeout):
             lines.append(line)
         return lines
 
-    async def _line(self) -> str:
-        async with asyncio.timeout(self.timeout):
+    async def _line(self, timeout: float | None) -> str:
+        async with asyncio.timeout(timeout):
             return (await self.reader.readuntil(b"\r\n"))[:-2].decode("latin-1")
 
     @staticmethod

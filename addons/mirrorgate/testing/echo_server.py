@@ -64,7 +64,6 @@ class EchoServer:
         return self._backend.port
 
     async def _converse(self, talk: Conversation) -> None:
-        talk.timeout = 600.0  # a connection of the gateway's may rest as long as the tests last
         while True:
             request = await talk.request()
             if request.header("upgrade") == "websocket":
