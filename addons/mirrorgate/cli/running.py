@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from ..workers.seat import Seat
-from .deferral import defer
+from .deferral import defer, defer_addons
 
 __all__ = ["add_parser", "run"]
 
@@ -47,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.workers > 1:
         return _supervise(arguments)
     defer()
+    if not arguments.web:
+        defer_addons()
     from .serving import serve
 
     return serve(_settings(arguments), web=arguments.web, seat=arguments.seat)

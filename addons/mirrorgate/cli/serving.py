@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mitmproxy import exceptions, master, options, optmanager
-from mitmproxy.tools.dump import DumpMaster
 
 from ..wiring.addon import Gateway
 from ..workers.seat import Seat
+from .headless import HeadlessMaster
 
 __all__ = ["serve"]
 
@@ -41,7 +41,7 @@ async def _serve(settings: Sequence[str], *, web: bool, seat: Seat | None) -> No
 
         running = WebMaster(opts, with_termlog=True)
     else:
-        running = DumpMaster(opts, with_termlog=True, with_dumper=False)
+        running = HeadlessMaster(opts)
     opts.update(server=False, mode=[])
     running.addons.add(Gateway(seat))
     folder = Path(opts.confdir).expanduser()  # noqa: ASYNC240 - nothing runs yet that could be held up

@@ -11,28 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from mitmproxy import options
-from mitmproxy.addons import (
-    anticache,
-    anticomp,
-    blocklist,
-    disable_h2c,
-    dumper,
-    intercept,
-    maplocal,
-    mapremote,
-    modifybody,
-    modifyheaders,
-    onboarding,
-    proxyauth,
-    save,
-    savehar,
-    serverplayback,
-    stickyauth,
-    stickycookie,
-    tlsconfig,
-    update_alt_svc,
-    upstream_auth,
-)
 
 from .sketch import Sketch
 
@@ -55,7 +33,8 @@ def wish_of(addon: object, options: options.Options) -> Wish | None:
 
     Subclasses of mitmproxy's addons are not its addons.
     """
-    rule = _RULES.get(type(addon))
+    kind = type(addon)
+    rule = _RULES.get(f"{kind.__module__}.{kind.__qualname__}")
     return always if rule is None else rule(addon, options)
 
 
@@ -90,25 +69,26 @@ def _offers_another_service(_: Any, options: Any) -> Wish | None:
     )
 
 
-_RULES: dict[type, Callable[[Any, Any], Wish | None]] = {
-    anticache.AntiCache: _when(lambda addon, options: options.anticache),
-    anticomp.AntiComp: _when(lambda addon, options: options.anticomp),
-    blocklist.BlockList: _when(lambda addon, options: addon.items),
-    disable_h2c.DisableH2C: _asks_for_upgrade,
-    dumper.Dumper: _when(lambda addon, options: options.flow_detail),
-    intercept.Intercept: _when(lambda addon, options: options.intercept_active and addon.filt),
-    maplocal.MapLocal: _when(lambda addon, options: addon.replacements),
-    mapremote.MapRemote: _when(lambda addon, options: addon.replacements),
-    modifybody.ModifyBody: _when(lambda addon, options: addon.replacements),
-    modifyheaders.ModifyHeaders: _when(lambda addon, options: addon.replacements),
-    onboarding.Onboarding: _onboards,
-    proxyauth.ProxyAuth: _when(lambda addon, options: addon.validator),
-    save.Save: _when(lambda addon, options: addon.stream),
-    savehar.SaveHar: _when(lambda addon, options: options.hardump),
-    serverplayback.ServerPlayback: _replays,
-    stickyauth.StickyAuth: _when(lambda addon, options: addon.flt),
-    stickycookie.StickyCookie: _when(lambda addon, options: addon.flt),
-    tlsconfig.TlsConfig: _asks_for_crl,
-    update_alt_svc.UpdateAltSvc: _offers_another_service,
-    upstream_auth.UpstreamAuth: _when(lambda addon, options: addon.auth),
+_RULES: dict[str, Callable[[Any, Any], Wish | None]] = {
+    "mitmproxy.addons.anticache.AntiCache": _when(lambda addon, options: options.anticache),
+    "mitmproxy.addons.anticomp.AntiComp": _when(lambda addon, options: options.anticomp),
+    "mitmproxy.addons.blocklist.BlockList": _when(lambda addon, options: addon.items),
+    "mitmproxy.addons.disable_h2c.DisableH2C": _asks_for_upgrade,
+    "mitmproxy.addons.dumper.Dumper": _when(lambda addon, options: options.flow_detail),
+    "mitmproxy.addons.intercept.Intercept": _when(lambda addon, options: options.intercept_active and addon.filt),
+    "mitmproxy.addons.maplocal.MapLocal": _when(lambda addon, options: addon.replacements),
+    "mitmproxy.addons.mapremote.MapRemote": _when(lambda addon, options: addon.replacements),
+    "mitmproxy.addons.modifybody.ModifyBody": _when(lambda addon, options: addon.replacements),
+    "mitmproxy.addons.modifyheaders.ModifyHeaders": _when(lambda addon, options: addon.replacements),
+    "mitmproxy.addons.onboarding.Onboarding": _onboards,
+    "mitmproxy.addons.proxyauth.ProxyAuth": _when(lambda addon, options: addon.validator),
+    "mitmproxy.addons.save.Save": _when(lambda addon, options: addon.stream),
+    "mitmproxy.addons.savehar.SaveHar": _when(lambda addon, options: options.hardump),
+    "mitmproxy.addons.serverplayback.ServerPlayback": _replays,
+    "mitmproxy.addons.stickyauth.StickyAuth": _when(lambda addon, options: addon.flt),
+    "mitmproxy.addons.stickycookie.StickyCookie": _when(lambda addon, options: addon.flt),
+    "mitmproxy.addons.tlsconfig.TlsConfig": _asks_for_crl,
+    "mitmproxy.addons.update_alt_svc.UpdateAltSvc": _offers_another_service,
+    "mitmproxy.addons.upstream_auth.UpstreamAuth": _when(lambda addon, options: addon.auth),
 }
+"""By the names of the classes, so that none is imported for it."""

@@ -12,6 +12,7 @@ import functools
 import inspect
 import logging
 import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
     "GatewayMode",
     "Hooks",
     "check_version",
+    "is_view",
     "killed",
     "new_client",
     "note_end",
@@ -125,6 +127,12 @@ def take_client_replay(replay: Callable[[http.HTTPFlow], Awaitable[None]]) -> Ca
 
     clientplayback.ReplayHandler = Replay  # type: ignore[misc, assignment]
     return undo
+
+
+def is_view(addon: object) -> bool:
+    """Tell whether an addon is the list of flows of mitmweb or the console. Where there is none, it is not imported."""
+    module = sys.modules.get("mitmproxy.addons.view")
+    return module is not None and isinstance(addon, module.View)
 
 
 class Hooks:

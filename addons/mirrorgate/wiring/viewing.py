@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mitmproxy import ctx
-from mitmproxy.addons.view import View
 
 from ..director import rules_of
 from ..proxy.commands import Commands
 from ..proxy.dataplane import Dataplane
-from ..proxy.mitm import take_client_replay
+from ..proxy.mitm import is_view, take_client_replay
 from ..proxy.replayed import Replays
 from ..resources.shadow_policy import ShadowPolicySpec
 
@@ -33,7 +32,7 @@ class Viewing:
         view = addons.get("view")
         self.web: WebView | None = None
         """`None` in mitmdump, which has no view."""
-        if isinstance(view, View):
+        if is_view(view):
             from ..proxy.web_view import WebView  # with it comes what compares texts, 8 MiB that a headless one spares
 
             self.web = WebView(view, plane, self._policy)
