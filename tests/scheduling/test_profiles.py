@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections import Counter
 from collections.abc import Sequence
 
@@ -131,6 +132,24 @@ def test_a_filter_that_turns_all_down_means_saturation() -> None:
     assert pick(shedding, [view("a")], PickRequest(), PickState(), random.Random(1)) == NoEndpoint(
         NoEndpointReason.SATURATED, "shed"
     )
+
+
+class Prompt:
+    """A prompt that can be watched."""
+
+    def __call__(self) -> bytes:
+        return PROMPT
+
+
+def test_a_pick_that_is_kept_keeps_no_prompt() -> None:
+    """A cluster's latest picks are kept, and prompts may be as large as memory allows."""
+    prompt = Prompt()
+    request, watched = PickRequest("m", prompt), weakref.ref(prompt)
+    found = run([view("a"), view("b")], request)
+    assert found.prefixes
+    del request, prompt
+    assert watched() is None
+    assert len(found.scores) == 2
 
 
 def _never() -> bytes:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.scheduling.endpoints import EndpointView, Load
-from mirrorgate.scheduling.picks import PickRequest, PickState, Scoring
+from mirrorgate.scheduling.picks import PickState, Scoring
 from mirrorgate.scheduling.scorers import kv_cache, lora_affinity, prefix_cache, queue
 
 ADDRESS = Address("127.0.0.1", 1)
 
 
 def scoring(model: str | None = None, prefixes: Sequence[int] = (), state: PickState | None = None) -> Scoring:
-    return Scoring(PickRequest(model=model), len(prefixes), (state or PickState()).prefixes.match(prefixes))
+    return Scoring(model, len(prefixes), (state or PickState()).prefixes.match(prefixes))
 
 
 def views(*loads: Load | None) -> list[EndpointView]:

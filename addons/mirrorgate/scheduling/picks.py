@@ -175,9 +175,11 @@ class PickState:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """What a scorer sees beside the candidates."""
+    """What a scorer sees beside the candidates. Picks are kept, and this with them: nothing of the request's body is
+    in it."""
 
-    request: PickRequest
+    model: str | None
+    """The model that the server is asked for."""
     blocks: int = 0
     """Blocks of the prompt that are looked for."""
     matched: Mapping[str, int] = field(default_factory=dict)

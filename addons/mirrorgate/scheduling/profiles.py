@@ -118,7 +118,7 @@ def pick(
         block_size = state.block_size(candidates)
         chain = state.prefixes.chain(request.model, request.prompt(), request.cache_salt, block_size)
         matched = state.prefixes.match(chain)
-    scoring = Scoring(request, len(chain), matched)
+    scoring = Scoring(request.model, len(chain), matched)
     standings = None
     if profile.weights is not None and not request.avoid:
         standings = state.standings(profile.weights, candidates, len(left))

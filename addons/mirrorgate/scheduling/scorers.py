@@ -74,7 +74,7 @@ def prefix_cache(candidates: Sequence[EndpointView], scoring: Scoring, /) -> lis
 
 def lora_affinity(candidates: Sequence[EndpointView], scoring: Scoring, /) -> list[float] | None:
     """Rate by whether the asked model's adapter is, or can be, active (see `adapters`); abstains where none is told."""
-    model = scoring.request.model
+    model = scoring.model
     if model is None:
         return None
     loads = [view.load for view in candidates]
