@@ -390,6 +390,9 @@ class Carrier:
             logger.exception("the end of an exchange could not be told")
             self.plane.count_bug()
         self.connection.exchange_done(close=self.close)
+        # These point back here. What is over, with bodies of many megabytes, must not wait for the garbage collector.
+        del self.answer, self.hooks, self.clocks
+        self.inbound.carrier = self.upload = self.retrying = self.consulted = self.shaped = self.tape = None
 
     def let_go(self) -> None:
         """Give back the queue place, or the connection and its place, in whatever state."""

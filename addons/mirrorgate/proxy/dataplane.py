@@ -24,6 +24,7 @@ from ..director import Director, destinations_of, rules_of
 from ..effective import limits_of
 from ..errors import REPLIES, Refusal
 from ..events import Event, ExchangeDone, Picked
+from ..freed_memory import FreedMemory
 from ..plans import Plan
 from ..routing.shaping import meters_of
 from ..routing.table import Rule
@@ -144,6 +145,7 @@ class Dataplane:
         self.rng = random.Random()
         self._subscribers: list[Callable[[Event], None]] = []
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._freed = FreedMemory()
         self._sweeper: asyncio.TimerHandle | None = None
         self._date: tuple[int, bytes] = (0, b"")
         self._idle: asyncio.Event | None = None
@@ -373,6 +375,7 @@ class Dataplane:
         now = time.monotonic()
         for client in list(self.connections):
             client.sweep(now)
+        self._freed.sweep(now, busy=any(client.active for client in self.connections))
         for name, pool in list(self.pools.items()):
             pool.sweep(now)
             if pool.retired and pool.cluster.idle:

@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..freed_memory import FreedMemory
 from ..records import (
     Configure,
     ExchangeFinished,
@@ -91,6 +92,7 @@ class Pipeline:
         self._asking: set[asyncio.Task[None]] = set()
         self._judged = 0
         self._failed = 0
+        self._freed = FreedMemory()
         self._handlers: dict[type, Callable[[Any], None]] = {
             Configure: self._configure,
             RestoreVerdicts: self._restore,
@@ -117,6 +119,7 @@ class Pipeline:
             self._release(exchange.started.id, "unfinished")
         if not self._ticking and not self._drained:
             self._tick()
+        self._freed.sweep(self._loop.time(), busy=bool(self._admitted))
 
     def counts(self) -> ShadowCounts:
         written, lost = self._judge.journal_counts()
