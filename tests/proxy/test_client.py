@@ -317,3 +317,24 @@ async def test_a_port_of_any_length_is_no_bug(run: Any, digits: int) -> None:
     client = await running.client()
     assert (await client.request("GET", "/", [("host", "a.test:" + "9" * digits)])).status == 200
     assert running.gateway.plane.bugs == 0
+
+
+@pytest.mark.parametrize("kind", ["upload", "pipeline"])
+async def test_a_reset_is_noticed_while_nothing_is_read(run: Any, kind: str) -> None:
+    """An upload that the server does not take, and requests behind the one under way: its place comes back at once."""
+
+    async def deaf(talk: Conversation) -> None:
+        await talk.head()
+        talk.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    running = await run(deaf, settings=Settings(stream_over=0))
+    client = await running.client()
+    if kind == "upload":
+        client.writer.write(request_bytes("POST", "/", body=bytes(16 << 20)))
+    else:
+        await client.send(request_bytes("GET", "/") * 3)
+    found = await only_connection(running)
+    await until(lambda: found._paused)
+    client.abort()
+    assert (await running.done()).refusal == "client_left"

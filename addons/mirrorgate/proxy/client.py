@@ -13,6 +13,7 @@ from mitmproxy import connection, http
 from ..errors import REPLIES, Refusal
 from . import tls_hooks
 from .client_side import Inbound
+from .departures import Farewell, has_left
 from .heads import Fields, Malformed, RequestHead, render_response
 from .http1 import RequestReader
 from .http2 import PREFACE, Http2Connection
@@ -33,9 +34,6 @@ _HELD_MOST = 64 * 1024
 _LINGER = 1.0
 """Seconds for which what a client still sends is read and dropped behind the last answer, so that the answer is not
 lost to a reset. Envoy's delayed close takes as long."""
-
-_UNREAD = 10.0
-"""Seconds without progress that a client may take over the rest of what was sent to it, once its connection ends."""
 
 
 class ClientConnection(asyncio.Protocol):
@@ -60,7 +58,7 @@ class ClientConnection(asyncio.Protocol):
         self._discarding = False
         self._tunnel = False
         self._error: Malformed | None = None
-        self._unsent = 0
+        self._farewell = Farewell()
         self._closed = False
         self._first: bytes | None = b""
         """What may still become the preface of HTTP/2; `None` once it is known to be none."""
@@ -311,10 +309,14 @@ class ClientConnection(asyncio.Protocol):
         """End the connection when it has idled, or taken too long over a request head. `now` is monotonic."""
         if self._closed:
             return
+        if self._paused and has_left(self.transport, half_open=self._tunnel):
+            self.transport.abort()
+            return
         if self.carrier is not None:
             self.carrier.clocks.sweep(now)
         if self.transport.is_closing():
-            self._sweep_closing(now)
+            if self._farewell.too_long(self.unsent, now):
+                self.transport.abort()
             return
         if self.carrier is not None or self._discarding:
             return
@@ -324,15 +326,6 @@ class ClientConnection(asyncio.Protocol):
                 self.transport.close()
         elif now - self.since > settings.head_timeout:
             self._reject(Refusal.REQUEST_HEADER_TIMEOUT, "")
-
-    def _sweep_closing(self, now: float) -> None:
-        """Hang up on a client that does not read the end of what was sent to it."""
-        unsent = self.unsent
-        if unsent != self._unsent:
-            self._unsent = unsent
-            self.since = now
-        elif now - self.since > _UNREAD:
-            self.transport.abort()
 
     def drain(self) -> None:
         """Close when nothing is under way; otherwise the exchange closes it, which waits for no person."""
