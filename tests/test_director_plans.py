@@ -133,7 +133,7 @@ def test_the_model_is_rewritten_to_the_target(on_pool: Directing, planned: Plann
         assert (plan.model, plan.pool) == ("llama", "InferencePool default/p")
         assert plan.inference is not None
         assert plan.inference.model == "llama"
-        assert plan.conversation == plan.inference.conversation is not None
+        assert plan.inference.conversation is not None
 
 
 def test_a_pool_without_models_takes_any(on_pool: Directing, planned: Planned) -> None:
@@ -176,7 +176,7 @@ def test_what_is_no_inference_request_goes_on_unread(
 ) -> None:
     """A pool serves more than completions."""
     plan = planned(on_pool(model("other")), path, b"{", method=method)
-    assert (plan.body, plan.model, plan.inference, plan.conversation) == (b"{", None, None, None)
+    assert (plan.body, plan.model, plan.inference) == (b"{", None, None)
 
 
 @pytest.mark.parametrize(

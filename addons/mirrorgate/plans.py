@@ -171,11 +171,6 @@ class Plan(msgspec.Struct, frozen=True):
         return Refused(refusal, headers=() if self.health is None else self.health.headers(refusal))
 
     @property
-    def conversation(self) -> str | None:
-        """What ties the turns of the request's conversation together; read anew at every call."""
-        return None if self.inference is None else self.inference.conversation
-
-    @property
     def http2(self) -> bool:
         """Whether the endpoint speaks HTTP/2."""
         return self.destination is not None and self.destination.http2

@@ -99,7 +99,8 @@ class ExchangeStarted(msgspec.Struct, tag="start", array_like=True):
     target_model: str | None
     """The model that the primary was asked for."""
     conversation: str | None
-    """What ties the turns of a conversation together, `None` when unknown."""
+    """What ties the turns of a conversation together, `None` when unknown. Empty: the shadow process finds it in the
+    body, which takes a millisecond for a megabyte, and is none of production's business."""
     headers: Headers
     """The client's request headers without credentials."""
     body: bytes | None

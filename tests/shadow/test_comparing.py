@@ -1,14 +1,17 @@
 """A pair becomes a comparison, a record and a line, and the content policy holds everywhere."""
 
+import dataclasses
 import json
 import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from mirrorgate.comparison.pairs import PairComparison
+from mirrorgate.inference.requests import InferenceRequest, parse_request
 from mirrorgate.records import Configure, FromShadow, Leg, RestoreVerdicts
 from mirrorgate.shadow.answering import Answer, AnswerReader, LegOutcome
 from mirrorgate.shadow.comparing import Comparer, NoEvidence
@@ -70,6 +73,20 @@ def test_a_pair_of_completions(new: Any) -> None:
     assert primary["head"] == pytest.approx(0.3)
     assert record["comparison"]["exact"] is False
     assert record["control"] is None
+
+
+@pytest.mark.parametrize(
+    ("told", "path"), [("", "/v1/chat/completions"), ("", "/else"), ("talk", "/v1/chat/completions")]
+)
+def test_the_conversation_is_found_in_the_body(new: Any, told: str, path: str) -> None:
+    """Where the proxy says that there may be one; its own word counts, and what is no request of a model has none."""
+    pair = pair_of(new, new.chat("one"), answer_of(new.chat("one")))
+    started = msgspec.structs.replace(pair.started, conversation=told, path=path)
+    _, record = judged(dataclasses.replace(pair, started=started))
+    request = parse_request("POST", path, None, started.body or b"")
+    found = request.conversation if isinstance(request, InferenceRequest) else None
+    assert record["conversation"] == (told or found)
+    assert bool(found) == (path != "/else")
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ class Mirroring:
             endpoint=facts.endpoint,
             model=plan.model,
             target_model=plan.target_model,
-            conversation=plan.conversation,
+            conversation="",
             headers=without_credentials(sent),
             body=body,
             targets=targets,

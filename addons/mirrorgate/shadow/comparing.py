@@ -148,6 +148,7 @@ class Comparer:
             comparison=numbers_of(comparison),
             details=details_of(comparison),
             control_comparison=None if control is None else numbers_of(control),
+            conversation=started.conversation if started.conversation != "" else _conversation_of(request),
         )
         scored = self._sink.score(parts, comparison, control)
         parts = msgspec.structs.replace(parts, identity=scored.identity, losses=dict(scored.losses))
@@ -285,6 +286,10 @@ def _request_of(started: ExchangeStarted) -> InferenceRequest | None:
         return None
     read = parse_request(started.method, started.path, _field(started.headers, b"content-type"), started.body)
     return read if isinstance(read, InferenceRequest) else None
+
+
+def _conversation_of(request: InferenceRequest | None) -> str | None:
+    return None if request is None else request.conversation
 
 
 def _field(headers: Headers, name: bytes) -> str | None:

@@ -114,6 +114,8 @@ class RecordParts(msgspec.Struct, frozen=True):
     details: dict[str, Any]
     """Those that hold content; stored through the content policy."""
     control_comparison: dict[str, Any] | None
+    conversation: str | None = None
+    """What ties the turns of a conversation together."""
     identity: str = ""
     """What the pair is evidence about."""
     losses: dict[str, float] = {}
@@ -134,7 +136,7 @@ def record_of(parts: RecordParts, policy: Policy, content: Content, run: str) ->
         "rule": started.rule,
         "cluster": started.cluster,
         "mirror": parts.pair.target.cluster,
-        "conversation": started.conversation,
+        "conversation": parts.conversation,
         "outcome": parts.outcome,
         "similarity": parts.similarity,
         "summary": parts.summary,

@@ -144,7 +144,7 @@ class VerdictSink:
             sequence=pair.sequence,
             id=started.id,
             at=started.started,
-            conversation=started.conversation,
+            conversation=parts.conversation,
             outcome=parts.outcome,
             similarity=parts.similarity,
             losses=losses,
