@@ -52,6 +52,9 @@ __all__ = [
     "rules_of",
 ]
 
+_PLAIN = TrafficPolicy()
+"""How a mirror's endpoint is picked: the rule's policy is about the primary's."""
+
 
 class Director:
     """Decides about requests. `snapshot` is replaced when another configuration takes effect."""
@@ -304,8 +307,9 @@ class Director:
         plans = []
         for mirror in chosen:
             # The copy is of what the primary gets, whose model may have been rewritten.
-            asked = replace(wanted, model=mirror.policy.candidate.model_name or wanted.model)
-            found, _, _ = self.picking.pick(mirror.destination, TrafficPolicy(), asked)
+            model = mirror.policy.candidate.model_name or wanted.model
+            asked = wanted if model == wanted.model else replace(wanted, model=model)
+            found, _, _ = self.picking.pick(mirror.destination, _PLAIN, asked)
             plans.append(MirrorPlan(mirror, None if isinstance(found, NoEndpoint) else found.view.address))
         primary = backend.destination if chosen else None
         control = None if primary is None else self._control(rule, primary, wanted, picked)

@@ -46,6 +46,7 @@ from .administration import start_admin
 from .aside import share_interpreter
 from .background import Background
 from .capturing import Captures
+from .comparison_lines import ComparisonLines
 from .configuration import Configuration
 from .configuring import listed, scraped
 from .endpoint_pickers import EndpointPickers
@@ -275,6 +276,7 @@ class Gateway:
         self._views = Views(plane, self._channel, scraper.snapshot if scraper is not None else dict)
         self.metrics.register_gauges(self._verdicts.samples)
         plane.subscribe(self._verdicts.handle)
+        plane.subscribe(ComparisonLines().handle)
         for owner in (self._views, self._access_log, self._lag, self._captures, self._pickers):
             self.metrics.register_gauges(owner.samples)
         if self._configuration.cluster is not None:
@@ -345,10 +347,8 @@ class Gateway:
         if plane is None or not isinstance(message, LegFinished | Compared | ShadowDropped):
             return
         plane.emit(message)
-        if isinstance(message, Compared):
-            logger.info("%s: %s", message.id, message.summary)
-            if web is not None:
-                web.compared(message)
+        if isinstance(message, Compared) and web is not None:
+            web.compared(message)
 
     def _shadow_changed(self, up: bool, pid: int | None, restarts: int) -> None:
         if up:
