@@ -25,6 +25,7 @@ __all__ = [
     "MirrorDropped",
     "MirrorSent",
     "Picked",
+    "RequestsShed",
     "SentAgain",
     "ShadowProcessChanged",
 ]
@@ -86,6 +87,16 @@ class ExchangeDone(msgspec.Struct, frozen=True, gc=False):
     """The gateway's own time until its first byte upstream, without `queued`; `None` when unknown, or sent again."""
     attempts: int = 0
     """How often the request was sent, or was about to be; 0 when it never came to that."""
+
+
+class RequestsShed(msgspec.Struct, frozen=True, gc=False):
+    """Requests that an overloaded gateway has refused: told of together, since telling of each would cost too much."""
+
+    sample: ExchangeDone
+    """One of them."""
+    count: int
+    bytes_sent: int
+    """Of all the answers' bodies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +217,7 @@ class ConfigRefused:
 
 Event = (
     ExchangeDone
+    | RequestsShed
     | Picked
     | SentAgain
     | FlowControlled

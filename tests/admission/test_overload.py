@@ -1,6 +1,8 @@
-"""What is shed when the event loop is late, and when it ends."""
+"""What is shed when the event loop is behind, and when it ends."""
 
 from __future__ import annotations
+
+import random
 
 import pytest
 from hypothesis import given
@@ -8,131 +10,163 @@ from hypothesis import strategies as st
 
 from mirrorgate.admission.overload import Overload, Shed
 
-LAGS = st.lists(st.floats(0, 2, allow_nan=False), max_size=40)
+ROUNDS = st.lists(st.tuples(st.floats(0, 0.5), st.sampled_from((0.0, 0.0, 0.001, 0.02))), max_size=60)
 
 
-def late(lag: float, times: int = 3) -> Overload:
-    """Return a decision with a limit of 0.1 s that has seen the same lag several times."""
-    overload = Overload(0.1)
-    for _ in range(times):
-        overload.observe(lag)
-    return overload
+class Loop:
+    """An event loop in numbers: it tells a decision of its rounds. The interval is 0.1 s, a round in time 4 ms."""
+
+    def __init__(self) -> None:
+        self.overload = Overload(0.1)
+        self.now = 1000.0
+
+    def round(self, worked: float, rested: float = 0.0) -> bool:
+        """Work, and rest behind it."""
+        self.now += worked + rested
+        return self.overload.round(worked, rested, self.now)
+
+    def busy(self, seconds: float, each: float = 0.01) -> Loop:
+        """Work for so long without a rest, behind a round that is late as well."""
+        until = self.now + each + seconds
+        while self.now < until - 1e-9:
+            self.round(each)
+        return self
 
 
 @pytest.mark.parametrize(
-    ("lag", "shed"),
+    ("seconds", "shed"),
     [
-        (0.0, Shed.NOTHING),
-        (0.025, Shed.NOTHING),
-        (0.026, Shed.CONTROL),
-        (0.051, Shed.MIRRORS),
+        (0.02, Shed.NOTHING),
+        (0.03, Shed.CONTROL),
+        (0.05, Shed.CONTROL),
+        (0.06, Shed.MIRRORS),
         (0.1, Shed.MIRRORS),
-        (0.101, Shed.REQUESTS),
+        (0.11, Shed.REQUESTS),
     ],
 )
-def test_the_order_is_control_mirrors_requests(lag: float, shed: Shed) -> None:
-    """At a quarter, a half and the whole of the limit."""
-    assert late(lag).shed is shed
+def test_the_order_is_control_mirrors_requests(seconds: float, shed: Shed) -> None:
+    """Behind for more than a quarter, a half and the whole of the interval."""
+    assert Loop().busy(seconds).overload.shed is shed
 
 
 def test_one_stall_sheds_nothing() -> None:
-    """However long it is."""
-    overload = late(0.0)
-    assert not overload.observe(60.0)
-    assert not overload.observe(60.0)
-    assert overload.shed is Shed.NOTHING
-    assert overload.observe(60.0), "the third in a row is no stall"
-    assert overload.shed is Shed.REQUESTS
+    """However long it is, where what it left waiting is worked off within an interval."""
+    loop = Loop()
+    assert not loop.round(60.0)
+    for worked in (0.02, 0.01, 0.01):
+        loop.round(worked)
+    assert loop.overload.shed is Shed.CONTROL
+    loop.round(0.002)
+    loop.round(0.001, rested=0.2)
+    assert loop.overload.shed is Shed.NOTHING
+    assert not loop.overload.refuses(60.0, 60.0)
 
 
-def test_too_few_measurements_say_nothing() -> None:
-    """A process that has just started is late by its imports."""
-    assert late(5.0, times=2).shed is Shed.NOTHING
+def test_a_queue_that_stays_sheds() -> None:
+    """Also behind a stall."""
+    loop = Loop()
+    loop.round(60.0)
+    loop.round(0.06)
+    loop.round(0.06)
+    assert loop.overload.shed is Shed.REQUESTS
 
 
-@given(LAGS)
-def test_it_is_over_within_half_a_second_in_time(lags: list[float]) -> None:
-    """Twenty measurements, which are made every 25 ms, whatever was before."""
-    overload = Overload(0.1)
-    for lag in lags:
-        overload.observe(lag)
-    overload.observe(0.0)
-    assert overload.shed in (Shed.NOTHING, Shed.REQUESTS), "copies go on at once"
-    for _ in range(19):
-        overload.observe(0.0)
-    assert overload.shed is Shed.NOTHING
-    assert not overload.refuses(0.999, 5.0)
+def test_short_rounds_are_no_queue() -> None:
+    """A loop may be full: nobody waits for more than a round."""
+    assert Loop().busy(10.0, each=0.004).overload.shed is Shed.NOTHING
 
 
-def test_copies_are_shed_until_half_of_what_began_it() -> None:
-    """At the edge they would come and go with every measurement."""
-    overload = late(0.06)
-    overload.observe(0.03)
-    assert overload.shed is Shed.MIRRORS
-    overload.observe(0.02)
-    assert overload.shed is Shed.CONTROL
-    overload.observe(0.012)
-    assert overload.shed is Shed.NOTHING
+def test_long_rounds_with_rests_are_no_queue() -> None:
+    """Servers that write the tokens of all streams at once make long rounds, and pauses."""
+    loop = Loop()
+    for _ in range(1000):
+        loop.round(0.015, rested=0.005)
+    assert loop.overload.shed is Shed.NOTHING
 
 
-@given(LAGS)
-def test_the_share_belongs_to_requests(lags: list[float]) -> None:
-    """A share is within 0 and 1, above 0 exactly while requests are shed, and never all of them."""
-    overload = Overload(0.1)
-    for lag in lags:
-        before = overload.shed
-        assert overload.observe(lag) == (overload.shed is not before)
-        assert 0 <= overload.share < 1
-        assert (overload.share > 0) == (overload.shed is Shed.REQUESTS)
-        assert not overload.refuses(0.0, 0.0)
+def test_the_front_of_a_round_is_served() -> None:
+    """What comes up within the CPU time that a round may take; by the clock it may be four times as long."""
+    overload = Loop().busy(0.2).overload
+    assert not overload.refuses(0.0, 0.0)
+    assert not overload.refuses(0.004, 0.004)
+    assert overload.refuses(0.0041, 0.0041)
+    assert not overload.refuses(0.016, 0.003)
+    assert overload.refuses(0.017, 0.003)
 
 
-@given(LAGS, st.floats(0, 2), st.floats(0, 2))
-def test_more_lag_sheds_no_less(lags: list[float], one: float, other: float) -> None:
-    """Whatever was before, a later round of the loop never admits more than an earlier one would."""
-    shares = []
-    for last in sorted((one, other)):
-        overload = Overload(0.1)
-        for lag in [*lags, last]:
-            overload.observe(lag)
-        shares.append(overload.share)
-    assert shares[0] <= shares[1]
+def test_nothing_is_refused_before() -> None:
+    """Up to the interval the end of a round is served as well."""
+    assert not Loop().busy(0.1).overload.refuses(60.0, 60.0)
 
 
-def test_a_late_round_behind_a_late_one_admits_hardly_any_more() -> None:
-    """From the limit on; the first late round is a stall, whose requests are served."""
-    overload = late(0.0)
-    assert not overload.refuses(0.5, 5.0)
-    overload.observe(0.3)
-    assert overload.shed is Shed.NOTHING
-    assert not overload.refuses(0.5, 0.1)
-    assert overload.refuses(0.5, 0.11)
-    assert not overload.refuses(0.01, 0.11), "a few get through"
-    overload.observe(0.01)
-    assert not overload.refuses(0.5, 5.0)
+def test_it_lasts_while_there_is_no_rest() -> None:
+    """Rounds are short then because requests are refused."""
+    loop = Loop().busy(0.2)
+    loop.busy(1.0, each=0.003)
+    assert loop.overload.shed is Shed.REQUESTS
+    for _ in range(100):
+        loop.round(0.003, rested=0.0004)
+    assert loop.overload.shed is Shed.NOTHING
 
 
-def test_what_is_given_too_much_is_divided() -> None:
-    """A round of twice the limit had four times the work of half the limit."""
-    assert late(0.2).share == pytest.approx(0.75)
-    assert late(0.2, times=4).share == pytest.approx(0.9375)
+@given(ROUNDS)
+def test_it_is_over_within_two_intervals_of_a_loop_with_time(rounds: list[tuple[float, float]]) -> None:
+    """Whatever was before."""
+    loop = Loop()
+    for worked, rested in rounds:
+        loop.round(worked, rested)
+    for _ in range(9):
+        loop.round(0.001, rested=0.025)
+    assert loop.overload.shed is Shed.NOTHING
+    assert not loop.overload.sheds
+    assert loop.overload.standing == 0
 
 
-@given(st.floats(1.2, 12))
-def test_it_settles_where_the_loop_does_what_it_takes(demand: float) -> None:
-    """Of a loop that is asked *demand* times what it can do, what is admitted comes to what it can do, on average."""
-    overload, backlog, done = Overload(0.1), 0.0, 0.0
-    for step in range(4000):
-        gap = 0.025
-        backlog += demand * gap * (1 - overload.share)
-        done += min(backlog, gap) if step >= 400 else 0.0
-        backlog = max(0.0, backlog - gap)
-        overload.observe(backlog)
-        assert backlog < 1.5
-    assert done / (3600 * 0.025) > 0.7
+@given(ROUNDS)
+def test_each_change_is_told(rounds: list[tuple[float, float]]) -> None:
+    """And requests are refused exactly while they are shed."""
+    loop = Loop()
+    for worked, rested in rounds:
+        before = loop.overload.shed
+        assert loop.round(worked, rested) == (loop.overload.shed is not before)
+        assert loop.overload.refuses(1.0, 1.0) == loop.overload.sheds == (loop.overload.shed is Shed.REQUESTS)
+        assert 0 <= loop.overload.standing <= loop.now
 
 
-def test_a_limit_is_more_than_nothing() -> None:
+def test_copies_are_shed_for_an_interval_more() -> None:
+    """At the edge they would come and go with every round."""
+    loop = Loop().busy(0.06)
+    loop.round(0.001, rested=0.05)
+    assert loop.overload.shed is Shed.MIRRORS
+    loop.round(0.001, rested=0.06)
+    assert loop.overload.shed is Shed.NOTHING
+
+
+@given(st.floats(1.2, 5), st.integers(0, 1000))
+def test_what_is_admitted_goes_on_in_time_and_fills_the_loop(demand: float, seed: int) -> None:
+    """Of a loop that is asked *demand* times what it can do, where a refusal costs a tenth of a request."""
+    loop, rng, cost, refusal = Loop(), random.Random(seed), 0.0003, 0.00003
+    arriving, longest, served, began = 0.0, 0.0, 0, 0.0
+    for number in range(2000):
+        worked = 0.0
+        for _ in range(int(arriving)):
+            if loop.overload.refuses(worked, worked):
+                worked += refusal
+            else:
+                worked += cost
+                served += number >= 1000
+        worked = max(worked, 0.00005)
+        loop.round(worked)
+        arriving = arriving % 1 + demand / cost * worked * rng.uniform(0.8, 1.2)
+        if number == 1000:
+            began = loop.now
+        if number >= 1000:
+            longest = max(longest, worked)
+    assert longest < 0.004 / (1 - demand * 0.1 * 1.2) + 0.001
+    assert served * cost > 0.8 * (1 - demand * 0.1) * (loop.now - began)
+
+
+def test_an_interval_is_more_than_nothing() -> None:
     """0 means in the options that nothing is shed, and no decision is made."""
     with pytest.raises(ValueError, match="more than 0"):
         Overload(0)

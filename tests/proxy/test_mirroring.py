@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -291,9 +290,9 @@ async def test_a_channel_without_room_is_counted(run: Any, manifests: Any, reaso
 async def test_a_late_event_loop_drops_mirrors(run: Any, manifests: Any) -> None:
     """Before it refuses anything."""
     mirrored = await start(run, manifests)
-    shedding = mirrored.mirroring.shedding = Shedding(Overload(0.1), random.Random(1), lambda: 0.0)
-    for _ in range(3):
-        shedding.observe(0.06)
+    shedding = mirrored.mirroring.shedding = Shedding(mirrored.running.gateway.plane, Overload(0.1))
+    for now in (1.0, 1.03, 1.06):
+        shedding.observe(0.01, 0.0, now)
     assert (await (await mirrored.running.client()).request("GET", "/")).status == 200
     await mirrored.running.done()
     assert [event.reason for event in mirrored.told] == [MirrorDropReason.OVERLOAD]

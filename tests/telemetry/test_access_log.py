@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirrorgate.events import ConfigRefused, ExchangeDone
+from mirrorgate.events import ConfigRefused, ExchangeDone, RequestsShed
 from mirrorgate.telemetry.access_log import AccessLog, line
 from mirrorgate.telemetry.samples import gather
 
@@ -54,6 +54,7 @@ def test_a_line_has_exactly_these_keys_and_values(done: Done) -> None:
         "attempts": 0,
         "local_reply": None,
         "id": "x-1",
+        "requests": 1,
     }
 
 
@@ -114,7 +115,7 @@ def test_bytes_that_are_no_utf8_are_replaced(done: Done) -> None:
 
 def test_overlong_text_is_cut(done: Done) -> None:
     """A header of a megabyte does not become a line of a megabyte."""
-    assert len(line(done(user_agent="x" * 1_000_000, path="/" + "y" * 1_000_000))) < 12_000
+    assert len(line(done(user_agent="x" * 1_000_000, path="/" + "y" * 1_000_000, request_id="z" * 60_000))) < 14_000
 
 
 def test_only_exchanges_are_logged(tmp_path: Path, done: Done) -> None:
@@ -129,6 +130,17 @@ def test_only_exchanges_are_logged(tmp_path: Path, done: Done) -> None:
     families = gather([log.samples], lambda where: pytest.fail(where))
     assert families["mirrorgate_access_log_lines_total"].cells == {(): 3}
     assert families["mirrorgate_access_log_dropped_total"].cells[("buffer_full",)] == 0
+
+
+def test_what_is_shed_has_one_line(tmp_path: Path, done: Done) -> None:
+    """It says for how many requests it stands."""
+    log = AccessLog(str(tmp_path / "log"))
+    log.handle(RequestsShed(done(status=503, refusal="overload"), 17, 425))
+    log.close()
+    [read] = [json.loads(one) for one in (tmp_path / "log").read_text().splitlines()]
+    assert (read["requests"], read["local_reply"], read["downstream_remote_address"]) == (
+        17, "overload", "10.0.0.1:5000",
+    )  # fmt: skip
 
 
 def test_no_destination_is_no_log(done: Done) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mirrorgate.errors import REPLIES, Refusal
-from mirrorgate.events import ExchangeDone
+from mirrorgate.events import ExchangeDone, RequestsShed
 from mirrorgate.telemetry.metrics import Metrics
 
 Done = Callable[..., ExchangeDone]
@@ -162,3 +162,17 @@ def test_overhead_and_queue_count_where_known(metrics: Metrics, done: Done, valu
     assert value("mirrorgate_queue_seconds_count", cluster=CLUSTER) == 1
     assert value("mirrorgate_overhead_seconds_bucket", le="0.00025") == 1
     assert value("mirrorgate_overhead_seconds_count") == 1
+
+
+def test_what_is_shed_counts_one_by_one_without_durations(metrics: Metrics, done: Done, value: Value) -> None:
+    """A refusal takes no time, and would hide how long the others take."""
+    sample = done(
+        status=503, flag="OM", details="overload", refusal="overload", cluster="", pool="", model="", target_model=""
+    )
+    metrics.handle(RequestsShed(sample, 41, 1000))
+    metrics.handle(RequestsShed(sample, 1, 25))
+    labels = {"leg": "primary", "cluster": "", "model": ""}
+    assert value("mirrorgate_requests_total", **labels, pool="", code="503", flag="OM") == 42
+    assert value("mirrorgate_local_replies_total", cluster="", reason="overload") == 42
+    assert value("mirrorgate_response_bytes_total", cluster="") == 1025
+    assert value("mirrorgate_request_duration_seconds_count", **labels) is None

@@ -1,32 +1,39 @@
-"""Says what a gateway sheds when its event loop falls behind, so that what it has admitted goes on in time.
+"""Says what a gateway sheds when its event loop is given more than it does: what it has admitted goes on in time.
 
-It begins with the *standing* lag: the least of the latest measurements, as CoDel's is the least delay of an interval
-(RFC 8289, 3.2). One slow handler, a garbage collection or a reload is late once and sheds nothing; work that comes
-faster than it is done is late every time.
+The event loop works in rounds: it takes what has arrived, works it off, and looks again. What arrives meanwhile waits
+for the next round, so a round's length is the wait, and rounds that stay long are a standing queue. As CoDel (RFC 8289)
+does, it is told by its least wait: a loop that has had no round in time, and no rest, for a whole interval has a queue
+that does not drain. One slow handler, a garbage collection or a reload makes one long round; it sheds nothing, unless
+what it left waiting takes an interval to work off.
 
-The order, with the limit L: over L/4 the control arm's requests, over L/2 mirrors, over L a share of new requests. A
-control leg rides with a mirror, so it can only go first. The first two end at half of what began them. The share of
-requests that is admitted follows the lag: a round of the loop that took k times as long as L/2 was given k times too
-much, so a k-th of it is admitted from then on; each measurement under L/2 admits a quarter more, so that it is over
-within half a second. To admit all at once would bring the overload back at once. Inside a round that is late already,
-behind one that was, hardly any more are admitted: a burst makes each round longer than the one before, and three of
-them would take seconds (measured: 4.6 s).
+From then on a request is refused that comes up when its round has worked for as long as a round may last. That bounds
+the round, and with it the wait of everything that is under way, whatever is asked; when rounds are short again nobody
+is refused. So there is nothing to tune to a load, and nothing to recover from. (What waits at the front of a short
+queue is served, what would make it long is not: "Fail at Scale", ACM Queue 13(8), has the same for queues of threads.)
+Work is CPU time: a process that shares its core loses time in any round, and would refuse what it could do; four times
+as much by the clock is too long in any case.
+
+The order, with the interval L: after L/4 without a round in time the control arm's requests are left out, after L/2
+mirrors, after L new requests. A control leg rides with a mirror, so it can only go first.
 """
 
 from __future__ import annotations
 
 import enum
-from collections import deque
 
 __all__ = ["Overload", "Shed"]
 
-_MEASUREMENTS = 3
-"""How many measurements in a row must be late."""
+_PART = 25
+"""A round is in time when it takes no longer than this part of the interval: 4 ms of 100."""
 
-_LEAST = 0.05
-"""Share of new requests that is admitted in any case: some get through where refusals alone keep the loop busy."""
+_ROUNDS = 3
+"""How many rounds in a row must be late: what waited for the end of one long round is no standing queue."""
 
-_GROWTH = 1.25
+_BY_THE_CLOCK = 4
+"""How many times as long as a round may work it may last."""
+
+_REST = 0.1
+"""Share of an interval that the loop must have waited for work, so that the overload is over."""
 
 
 class Shed(enum.IntEnum):
@@ -39,63 +46,84 @@ class Shed(enum.IntEnum):
 
 
 class Overload:
-    """The decision of one process.
+    """The decision of one process. Times are seconds, of one monotonic clock.
 
     Args:
-        limit: seconds of standing lag from which new requests are shed; more than 0.
+        interval: for how long the loop must have been behind before new requests are refused; more than 0.
     """
 
-    __slots__ = ("_admitted", "_copies", "_lags", "_limit")
+    __slots__ = (
+        "_copies", "_copies_since", "_late", "_rested", "_since", "_window",
+        "interval", "sheds", "standing", "target",
+    )  # fmt: skip
 
-    def __init__(self, limit: float) -> None:
-        if limit <= 0:
-            raise ValueError("the limit must be more than 0")
-        self._limit = limit
-        self._lags: deque[float] = deque(maxlen=_MEASUREMENTS)
-        self._admitted = 1.0
+    def __init__(self, interval: float) -> None:
+        if interval <= 0:
+            raise ValueError("the interval must be more than 0")
+        self.interval = interval
+        self.target = interval / _PART
+        """How long a round may take."""
+        self.standing = 0.0
+        """For how long the loop has been behind."""
+        self._since = 0.0
+        """When the first of the rounds that were not in time was over."""
+        self._late = 0
+        """Rounds in a row that were not in time."""
         self._copies = Shed.NOTHING
-
-    @property
-    def standing(self) -> float:
-        """The standing lag in seconds; 0 before enough was measured."""
-        return min(self._lags) if len(self._lags) == _MEASUREMENTS else 0.0
-
-    @property
-    def share(self) -> float:
-        """The share of new requests that is refused, 0 to 1."""
-        return 1.0 - self._admitted
+        self._copies_since = float("-inf")
+        """When the step of the copies that are shed was reached last."""
+        self.sheds = False
+        """Whether new requests are refused that come up late."""
+        self._window = 0.0
+        """When the interval began in which rest is summed up, while requests are shed."""
+        self._rested = 0.0
 
     @property
     def shed(self) -> Shed:
         """What is shed now."""
-        return Shed.REQUESTS if self._admitted < 1.0 else self._copies
+        return Shed.REQUESTS if self.sheds else self._copies
 
-    def observe(self, lag: float) -> bool:
-        """Take a measurement in seconds. Whether what is shed has changed (not by how much)."""
-        self._lags.append(lag)
-        before, standing, target = self.shed, self.standing, self._limit / 2
-        if self._admitted == 1.0:
-            if standing > self._limit:
-                self._admitted = max(_LEAST, target / standing)
-        elif lag > self._limit:
-            self._admitted = max(_LEAST, self._admitted * target / lag)
-        elif lag < target:
-            self._admitted = min(1.0, self._admitted * _GROWTH)
-        reached = sum(standing > self._limit * part for part in (0.25, 0.5))
-        # What is shed is shed until the lag is half of what began it: at the edge it would come and go.
-        kept = sum(standing > self._limit * part / 2 for part in (0.25, 0.5))
-        self._copies = Shed(max(reached, min(kept, self._copies)))
+    def round(self, worked: float, rested: float, now: float) -> bool:
+        """Take a round that took *worked*, and the wait behind it. Whether what is shed has changed."""
+        if worked <= self.target or rested * 8 >= self.target:
+            self._late = 0
+            self.standing = 0.0
+            if not self._copies and not self.sheds:
+                return False
+        else:
+            self._count(now)
+        before = self.shed
+        if self.standing > self.interval and not self.sheds:
+            self.sheds, self._window, self._rested = True, now, 0.0
+        elif self.sheds:
+            self._rest(rested, now)
+        self._leave_copies(now)
         return self.shed is not before
 
-    @property
-    def wary(self) -> bool:
-        """Whether a request has to be asked about at all."""
-        return self._admitted < 1.0 or (bool(self._lags) and self._lags[-1] > self._limit)
+    def refuses(self, waited: float, spent: float) -> bool:
+        """Tell whether a new request is refused that comes up so long after its round began, and after so much CPU
+        time of it."""
+        return self.sheds and (spent > self.target or waited > _BY_THE_CLOCK * self.target)
 
-    def refuses(self, draw: float, overdue: float) -> bool:
-        """Tell whether a new request is refused.
+    def _count(self, now: float) -> None:
+        """Take a round that was not in time."""
+        if not self._late:
+            self._since = now
+        self._late += 1
+        self.standing = now - self._since if self._late >= _ROUNDS else 0.0
 
-        *draw* is uniform in [0, 1); *overdue* is by how many seconds the next measurement is late already.
-        """
-        late = overdue > self._limit and self.wary
-        return draw >= (_LEAST if late else self._admitted)
+    def _rest(self, rested: float, now: float) -> None:
+        """End the shedding of requests once the loop has had time to spare."""
+        self._rested += rested
+        if now - self._window >= self.interval:
+            self.sheds = self._rested < _REST * (now - self._window)
+            self._window, self._rested = now, 0.0
+
+    def _leave_copies(self, now: float) -> None:
+        """Shed copies until an interval has not called for it: at the edge they would come and go with every round."""
+        part = self.standing / self.interval
+        reached = Shed.MIRRORS if part > 1 / 2 or self.sheds else Shed.CONTROL if part > 1 / 4 else Shed.NOTHING
+        if reached >= self._copies:
+            self._copies, self._copies_since = reached, now
+        elif now - self._copies_since > self.interval:
+            self._copies = reached

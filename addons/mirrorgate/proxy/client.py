@@ -118,7 +118,11 @@ class ClientConnection(asyncio.Protocol):
                 self.carrier.tunnel_data(data)
             return
         if self.carrier is None and self._reader.idle:
+            shedding = self.plane.shedding
             self.since = time.monotonic()  # a head begins; its later bytes do not earn it more time
+            late = shedding is not None and shedding.late and self.writable and not self._queue
+            if late and shedding is not None and shedding.refusals.answer(self, data):
+                return
         self._read(data)
         if len(self._reader.held) > _HELD_MOST:
             self.hold("upgrade")

@@ -253,7 +253,7 @@ class Dataplane:
     def start(self, client: ClientSide, inbound: Inbound) -> None:
         """Begin an exchange."""
         if self.shedding is not None and self.shedding.refuses() and inbound.flow is None:
-            self.shedding.refuse(client, inbound)
+            self.shedding.refusals.answer_head(client, inbound)
             return
         carrier = Carrier(self, client, inbound)
         client.carrier = carrier
@@ -324,22 +324,14 @@ class Dataplane:
             self.mirroring.rejected(facts.id, carrier.plan)
         self.emit(facts.finish(time.monotonic()))
 
-    def rejected(
-        self, client: ClientLink | ClientSide, refusal: Refusal, message: str, inbound: Inbound | None = None
-    ) -> None:
-        """Tell of bytes that were no request, or of a request that was not looked at."""
+    def rejected(self, client: ClientLink, refusal: Refusal, message: str) -> None:
+        """Tell of bytes that were no request."""
         reply = REPLIES[refusal]
-        head = None if inbound is None else inbound.head
-        method, path, authority, protocol = (
-            ("", "", "", "")
-            if head is None
-            else [part.decode("latin-1") for part in (head.method, head.path, head.authority, head.version)]
-        )
         now = time.time()
         peer = client.client.peername
         self.emit(
             ExchangeDone(
-                id="", started=now, method=method, path=path, authority=authority, protocol=protocol,
+                id="", started=now, method="", path="", authority="", protocol="",
                 status=reply.status, flag=reply.flag, details=reply.details, refusal=refusal.value, bytes_received=0,
                 bytes_sent=len(message or reply.body), duration=0.0, response_duration=None, queued=0.0, listener="",
                 route="", rule=0, cluster="", pool="", endpoint="", model="", target_model="", request_id="",

@@ -1,22 +1,20 @@
-"""Sheds when the event loop is late: turns away new requests for the price of reading a head, and tells who may not add
-work now."""
+"""Sheds when the event loop is behind: says which requests are refused, and who may not add work now."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..admission.overload import Overload, Shed
-from ..errors import REPLIES, Refusal
-from ..plans import Refused
 from ..telemetry.samples import Sample
-from .rendering import local_fields, reason_of, reply_body
+from .refusals import Refusals
+from .rounds import Rounds
 
 if TYPE_CHECKING:
-    from .client_side import ClientSide, Inbound
+    from .dataplane import Dataplane
 
 __all__ = ["Shedding"]
 
@@ -33,24 +31,53 @@ _WORDS = {
 
 
 class Shedding:
-    """What the data plane asks before it takes work on. Given each lag of the event loop, as `LoopLag` measures it."""
+    """What the data plane asks before it takes work on."""
 
-    def __init__(self, overload: Overload, rng: random.Random, overdue: Callable[[], float]) -> None:
-        """`overdue` says by how many seconds the next measurement is late already."""
-        self._overdue = overdue
+    def __init__(self, plane: Dataplane, overload: Overload) -> None:
+        self._rounds = Rounds(self.observe)
+        self.refusals = Refusals(plane)
         self._overload = overload
-        self._rng = rng
+        self._spent = 0.0
+        """CPU time of the thread when the round under way began, while requests are shed."""
         self._told = float("-inf")
         self._worst = Shed.NOTHING
+        self._admitted = 0
+        """Requests since `tell`, counted while any are refused."""
+        self._share = 0.0
 
-    def observe(self, lag: float) -> None:
-        """Take a measurement in seconds."""
-        if self._overload.observe(lag):
-            self._tell(time.monotonic())
+    def watch(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Measure the loop until `leave`. Whether it can be."""
+        return self._rounds.watch(loop)
+
+    def leave(self) -> None:
+        """End measuring, and tell of what was refused last."""
+        self._rounds.leave()
+        self.tell()
+
+    def observe(self, worked: float, rested: float, now: float) -> None:
+        """Take a round of the event loop."""
+        if self._overload.round(worked, rested, now):
+            self._tell(now)
+        if self._overload.sheds:
+            self._spent = time.thread_time()
+
+    @property
+    def late(self) -> bool:
+        """Whether a request that comes up now is refused."""
+        overload = self._overload
+        if not overload.sheds:
+            return False
+        waited = time.monotonic() - self._rounds.began
+        return waited > overload.target and overload.refuses(waited, time.thread_time() - self._spent)
 
     def refuses(self) -> bool:
-        """Tell whether a request that comes now is refused."""
-        return self._overload.wary and self._overload.refuses(self._rng.random(), self._overdue())
+        """Tell whether a request that comes up now is refused; one that is not is taken for admitted."""
+        if not self._overload.sheds:
+            return False
+        if self.late:
+            return True
+        self._admitted += 1
+        return False
 
     @property
     def mirrors(self) -> bool:
@@ -62,31 +89,19 @@ class Shedding:
         """Whether no control leg is sent."""
         return self._overload.shed >= Shed.CONTROL
 
-    def refuse(self, client: ClientSide, inbound: Inbound) -> None:
-        """Answer a request of which no more than the head was looked at. mitmproxy has no flow for it."""
-        plane, head = client.plane, inbound.head
-        reply = REPLIES[Refusal.OVERLOAD]
-        openai = plane.director.speaks_openai(head.path.decode("latin-1"))
-        body, content_type = reply_body(reply, Refused(Refusal.OVERLOAD), openai=openai)
-        close = not inbound.ended or not head.keep_alive or plane.leaving
-        fields = local_fields(body, content_type, ((b"retry-after", b"1"),))
-        fields.append((b"date", plane.date()))
-        if client.framed:
-            pass
-        elif close:
-            fields.append((b"connection", b"close"))
-        elif head.version == b"HTTP/1.0":
-            fields.append((b"connection", b"keep-alive"))
-        content = b"" if head.method == b"HEAD" else body
-        client.send_head(reply.status, reason_of(reply.status), fields, content)
-        plane.rejected(client, Refusal.OVERLOAD, body.decode(), inbound)
-        client.exchange_done(close=close)
+    def tell(self) -> None:
+        """Emit what was refused since the last time: many times a second, so that metrics and log are in time."""
+        refused = self.refusals.count
+        asked, self._admitted = refused + self._admitted, 0
+        self._share = refused / asked if asked else 0.0
+        if refused:
+            self.refusals.tell()
 
     def samples(self) -> Iterable[Sample]:
         """Yield the gauges."""
         for shed in (Shed.CONTROL, Shed.MIRRORS, Shed.REQUESTS):
             yield Sample("mirrorgate_overload_active", float(self._overload.shed >= shed), {"sheds": shed.name.lower()})
-        yield Sample("mirrorgate_overload_refused_share", self._overload.share)
+        yield Sample("mirrorgate_overload_refused_share", self._share)
         yield Sample("mirrorgate_event_loop_lag_standing_seconds", self._overload.standing)
 
     def _tell(self, now: float) -> None:
@@ -96,7 +111,7 @@ class Shedding:
             return
         self._worst, self._told = shed, now
         logger.warning(
-            "overloaded: the event loop is %.0f ms late again and again; %s",
+            "overloaded: the event loop has been behind for %.0f ms; %s",
             1000 * self._overload.standing,
             _WORDS[shed],
         )

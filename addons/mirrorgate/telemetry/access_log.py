@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from ..events import Event, ExchangeDone
+from ..events import Event, ExchangeDone, RequestsShed
 from .line_writer import LineWriter
 from .redaction import without_credentials
 from .samples import Sample
@@ -58,13 +58,14 @@ class _Line(msgspec.Struct, frozen=True):
     attempts: int
     local_reply: str | None
     id: str
+    requests: int
 
 
 _encoder = msgspec.json.Encoder()
 
 
 class AccessLog:
-    """Writes a line for each `ExchangeDone`; other events pass by.
+    """Writes a line for each `ExchangeDone`, and one for all of a `RequestsShed`; other events pass by.
 
     Args:
         destination: a file's path, `-` for standard output, empty for no log.
@@ -79,8 +80,12 @@ class AccessLog:
 
     def handle(self, event: Event) -> None:
         """Hand the line over. Costs some 10 us, never waits, never raises."""
-        if self._writer is not None and isinstance(event, ExchangeDone):
+        if self._writer is None:
+            return
+        if isinstance(event, ExchangeDone):
             self._writer.write(line(event))
+        elif isinstance(event, RequestsShed):
+            self._writer.write(line(event.sample, requests=event.count))
 
     def reopen(self) -> None:
         """Open the file anew before the next line, as on a SIGHUP; a renamed file is noticed without it."""
@@ -101,9 +106,11 @@ class AccessLog:
             yield Sample("mirrorgate_access_log_dropped_total", count, {"reason": reason})
 
 
-def line(event: ExchangeDone) -> bytes:
-    """Return the event as a line with its line feed. Control characters are escaped, as JSON demands."""
-    values = _values(event)
+def line(event: ExchangeDone, requests: int = 1) -> bytes:
+    """Return the event as a line with its line feed; *requests* says for how many it stands.
+
+    Control characters are escaped, as JSON demands."""
+    values = _values(event, requests)
     try:
         return _encoder.encode(values) + b"\n"
     except UnicodeEncodeError:
@@ -112,7 +119,7 @@ def line(event: ExchangeDone) -> bytes:
         return _encoder.encode({key: _clean(v) if isinstance(v, str) else v for key, v in raw.items()}) + b"\n"
 
 
-def _values(event: ExchangeDone) -> _Line:
+def _values(event: ExchangeDone, requests: int) -> _Line:
     answered = event.response_duration
     return _Line(
         start_time=_instant(event.started),
@@ -131,7 +138,7 @@ def _values(event: ExchangeDone) -> _Line:
         upstream_cluster=event.cluster or None,
         route_name=f"httproute/{event.route}/rule/{event.rule}" if event.route else None,
         authority=_text(event.authority),
-        request_id=event.request_id or None,
+        request_id=_text(event.request_id),
         user_agent=_text(event.user_agent),
         forwarded_for=_text(event.forwarded_for),
         downstream_remote_address=event.client or None,
@@ -149,6 +156,7 @@ def _values(event: ExchangeDone) -> _Line:
         attempts=event.attempts,
         local_reply=event.refusal or None,
         id=event.id,
+        requests=requests,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..errors import OVERFLOWS, Refusal
-from ..events import ExchangeDone
+from ..events import ExchangeDone, RequestsShed
 from .error_codes import error_type, inference_error_code
 from .families import Distribution, Family, Tally
 from .labels import CappedLabel, code_class, operation
@@ -134,6 +134,14 @@ class ExchangeTally:
                 duration=event.duration, ttft=event.ttft,
                 tokens=(event.prompt_tokens, event.completion_tokens),
             )  # fmt: skip
+
+    def add_shed(self, event: RequestsShed) -> None:
+        """Count requests that were refused unread. They have no duration: one of 0 would hide that of the others."""
+        sample = event.sample
+        code = _CODES.get(sample.status, "0")
+        self._requests.add(("primary", "", "", self._models.of("", proven=False), code, sample.flag), event.count)
+        self._sent.add(("",), event.bytes_sent)
+        self._local.add(("", sample.refusal), event.count)
 
     def gen_ai(
         self,

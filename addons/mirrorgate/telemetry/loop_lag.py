@@ -22,7 +22,6 @@ class LoopLag:
         self._observe = observe
         self._interval = interval
         self._timer: asyncio.TimerHandle | None = None
-        self._due = float("inf")
         self._greatest = 0.0
         self._greatest_before = 0.0
 
@@ -37,10 +36,6 @@ class LoopLag:
             self._timer.cancel()
             self._timer = None
 
-    def overdue(self) -> float:
-        """Return by how many seconds the next measurement is late already; not more than 0 when it is not."""
-        return asyncio.get_running_loop().time() - self._due
-
     def samples(self) -> Iterable[Sample]:
         """Return the greatest lag since the last scrape but one, so that two scrapers both see it."""
         value = max(self._greatest, self._greatest_before)
@@ -49,7 +44,6 @@ class LoopLag:
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
         due = loop.time() + self._interval
-        self._due = due
         self._timer = loop.call_at(due, self._fired, loop, due)
 
     def _fired(self, loop: asyncio.AbstractEventLoop, due: float) -> None:

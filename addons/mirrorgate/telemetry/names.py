@@ -143,7 +143,7 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
                    "How late the event loop ran a timer: time in which no byte moved."),
         _gauge("mirrorgate_event_loop_lag_max_seconds", "", "The greatest lag since the last scrape but one."),
         _gauge("mirrorgate_event_loop_lag_standing_seconds", "",
-               "With gateway_overload_lag: the least of the latest lags, which is what overload is told by."),
+               "With gateway_overload_lag: for how long the event loop has been behind, by which overload is told."),
         _gauge("mirrorgate_overload_active", "sheds",
                "With gateway_overload_lag: 1 while `control`, `mirrors` or `requests` are shed."),
         _gauge("mirrorgate_overload_refused_share", "",

@@ -15,6 +15,7 @@ from ..events import (
     MirrorDropped,
     MirrorSent,
     Picked,
+    RequestsShed,
     SentAgain,
     ShadowProcessChanged,
 )
@@ -41,6 +42,8 @@ class Tallying:
         match event:
             case ExchangeDone():
                 self._exchange.add(event)
+            case RequestsShed():
+                self._exchange.add_shed(event)
             case Picked():
                 self._tally("mirrorgate_endpoint_picked_total").add((event.cluster, event.endpoint, event.profile))
                 self._distribution("mirrorgate_pick_seconds").observe((event.profile,), event.seconds)

@@ -269,7 +269,7 @@ class Gateway:
             logger.error("%s", error)
             sys.exit(1)
         self._exchanges = Exchanges()
-        self._lag = LagWatch(plane, self.metrics.observe_loop_lag, self._rng)
+        self._lag = LagWatch(plane, self.metrics.observe_loop_lag)
         self._lag.configure(ctx.options.gateway_overload_lag)
         self._lag.start()
         scraper = self._scraper

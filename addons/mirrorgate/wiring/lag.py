@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import random
+import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 from ..admission.overload import Overload
@@ -13,8 +14,10 @@ from ..telemetry.samples import Sample
 
 __all__ = ["LagWatch"]
 
+logger = logging.getLogger("mirrorgate")
+
 _INTERVAL = 0.025
-"""Seconds between measurements: three in a row decide, so an overload is known after a tenth of a second."""
+"""Seconds between measurements, and between batches of what was refused."""
 
 
 class LagWatch:
@@ -23,14 +26,13 @@ class LagWatch:
     Args:
         plane: what sheds.
         observe: gets each lag in seconds, such as `Metrics.observe_loop_lag`.
-        rng: draws which of the new requests are refused.
     """
 
-    def __init__(self, plane: Dataplane, observe: Callable[[float], None], rng: random.Random) -> None:
+    def __init__(self, plane: Dataplane, observe: Callable[[float], None]) -> None:
         self._plane = plane
         self._observe = observe
-        self._rng = rng
         self._limit = 0
+        self._running = False
         self._shedding: Shedding | None = None
         self._lag = LoopLag(self._measured, interval=_INTERVAL)
 
@@ -39,17 +41,25 @@ class LagWatch:
         if limit == self._limit:
             return
         self._limit = limit
-        self._shedding = Shedding(Overload(limit / 1000), self._rng, self._lag.overdue) if limit else None
+        if self._shedding is not None:
+            self._shedding.leave()
+        self._shedding = Shedding(self._plane, Overload(limit / 1000)) if limit else None
         self._plane.shedding = self._shedding
         if self._plane.mirroring is not None:
             self._plane.mirroring.shedding = self._shedding
+        self._watch()
 
     def start(self) -> None:
         """Measure the running loop until `stop`."""
+        self._running = True
         self._lag.start()
+        self._watch()
 
     def stop(self) -> None:
+        self._running = False
         self._lag.stop()
+        if self._shedding is not None:
+            self._shedding.leave()
 
     def samples(self) -> Iterable[Sample]:
         """Yield the gauges."""
@@ -57,7 +67,11 @@ class LagWatch:
         if self._shedding is not None:
             yield from self._shedding.samples()
 
+    def _watch(self) -> None:
+        if self._running and self._shedding is not None and not self._shedding.watch(asyncio.get_running_loop()):
+            logger.warning("gateway_overload_lag has no effect: the rounds of this event loop cannot be seen")
+
     def _measured(self, lag: float) -> None:
         self._observe(lag)
         if self._shedding is not None:
-            self._shedding.observe(lag)
+            self._shedding.tell()

@@ -154,9 +154,10 @@ OPTIONS = (
     Option(
         "gateway_overload_lag",
         int,
-        250,
-        "Milliseconds that the event loop may be late again and again. Over it new requests are refused (503), over a "
-        "half of it mirrors are dropped, over a quarter the control arm is left out. 0: nothing is shed.",
+        100,
+        "Milliseconds for which the event loop may be behind without a break. After it new requests are refused (503) "
+        "that would make it last, after a half of it mirrors are dropped, after a quarter the control arm is left out. "
+        "0: nothing is shed.",
     ),
     Option(
         "gateway_queue_requests",

@@ -1,92 +1,204 @@
 """Asks a gateway for more than it can do, whatever it answers, and tells what those get whom it takes.
 
-`python -m mirrorgate.testing.bench.overload` prints a table, in Markdown: goodput, refusals and latency at several
-rates, with load shedding and without. Each run has a gateway of its own. Answers take a fifth of a second by
-themselves.
+`python -m mirrorgate.testing.bench.overload` (`scripts/bench --overload`) measures what one core does with clients that
+wait for their answers, then sends parts and multiples of that, and prints a table in Markdown: what was answered, how
+fast, what was refused, and how soon all is well again behind a burst. The gateway has a core of its own where there are
+two.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
+import statistics
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..processes import Process, free_port
-from .load import Load
+from .load import request_of
 from .measures import Spread, spread
+from .open_loop import OpenLoop, Seen
 from .proxies import PROXIES, Ports
-from .scenarios import Scenario, Unit
+from .scenarios import Scenario
+from .usage import cpu_nanoseconds, spent
 
-__all__ = ["Outcome", "main", "table"]
+__all__ = ["Outcome", "main", "outcome", "recovery", "table"]
 
-_RATES = (100, 400, 800, 1600)
+_SHARES = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
+_BUCKET = 0.1
+"""Seconds of answers whose median tells whether all is well."""
+
+_WORKS = {
+    "small": Scenario("small", "600 B of JSON each way, answered at once"),
+    "streamed": Scenario("streamed", "answers of two events in 0.2 s", connections=600, events=2, interval=0.1),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one rate."""
+    """What came of one rate. Counts are a second, times seconds."""
 
-    rate: int
-    """Requests a second that were sent."""
-    limit: int
-    """`gateway_overload_lag` in milliseconds; 0 sheds nothing."""
+    share: float
+    """Of the capacity."""
+    asked: float
     goodput: float
-    """Whole answers a second."""
+    """Whole answers."""
+    admitted: Spread | None
+    """How long they took."""
     refused: float
-    """Answers other than 200, and requests without an answer at the end, a second."""
-    e2e: Spread | None
-    """Of the whole answers, seconds."""
+    """Answers of 503."""
+    refusals: Spread | None
+    """How long those took."""
+    other: float
+    """Other answers, broken connections, and requests without an answer at the end."""
+    behind: float
+    """The clients' own lag at its worst."""
+    core: float = 0.0
+    """Share of a core that the gateway had: well below 1 it was waiting for work, or for its core."""
+    recovered: float | None = None
+    """Until all was well again behind it; `None` where it was not measured."""
 
 
-def table(outcomes: list[Outcome]) -> str:
+def outcome(share: float, seen: Seen, cpu: float, recovered: float | None = None) -> Outcome:
+    """Sum up a stretch, in which the gateway used so many seconds of CPU."""
+    good = [answer.took for answer in seen.answers if answer.status == 200]
+    refused = [answer.took for answer in seen.answers if answer.status == 503]
+    others = len(seen.answers) - len(good) - len(refused) + seen.broken + seen.unanswered
+    per = 1 / seen.window
+    return Outcome(
+        share, seen.sent * per, len(good) * per, spread(good), len(refused) * per, spread(refused), others * per,
+        seen.behind, cpu * per, recovered,
+    )  # fmt: skip
+
+
+def recovery(seen: Seen, begun: float, usual: float) -> float:
+    """Return how long after the end of a burst a refusal came, or answers took twice as long as usual.
+
+    *begun* is when the burst ended; requests that were due before it do not count. *usual* is the median of an idle
+    gateway.
+    """
+    last = 0.0
+    buckets: dict[int, list[float]] = {}
+    for answer in seen.answers:
+        since = answer.due - begun
+        if since < 0:
+            continue
+        if answer.status == 200:
+            buckets.setdefault(int(since / _BUCKET), []).append(answer.took)
+        else:
+            last = max(last, since)
+    slow = [number for number, took in buckets.items() if statistics.median(took) > 2 * usual]
+    return max([last, *((number + 1) * _BUCKET for number in slow)])
+
+
+def table(capacity: float, outcomes: Sequence[Outcome]) -> str:
     """Return a table in Markdown."""
     lines = [
-        "| asked, a second | `gateway_overload_lag` | answered, a second | refused or never answered | p50 | p99 |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"Capacity: {capacity:.0f} requests a second.",
+        "",
+        "| offered | asked, a second | answered, a second | p50 | p99 | refused, a second | p99 of a refusal | other | "
+        "core | well again after |",
+        "| --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
-    for outcome in outcomes:
-        times = ("–", "–") if outcome.e2e is None else [f"{1e3 * t:.0f} ms" for t in (outcome.e2e.p50, outcome.e2e.p99)]
-        limit = f"{outcome.limit} ms" if outcome.limit else "off"
-        lines.append(
-            f"| {outcome.rate} | {limit} | {outcome.goodput:.0f} | {outcome.refused:.0f} | {times[0]} | {times[1]} |"
-        )
+    for each in outcomes:
+        cells = [
+            f"{each.share:g} x", f"{each.asked:.0f}", f"{each.goodput:.0f}", *_times(each.admitted),
+            f"{each.refused:.0f}", _times(each.refusals)[1], f"{each.other:.1f}", f"{100 * each.core:.0f} %",
+            "" if each.recovered is None else f"{each.recovered:.2f} s",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-async def measured(rate: int, limit: int, *, warmup: float, window: float) -> Outcome:
-    """Run one gateway at one rate."""
-    scenario = Scenario("overload", "", Unit.REQUEST, events=2, interval=0.1, rate=float(rate))
+def _times(times: Spread | None) -> tuple[str, str]:
+    return ("–", "–") if times is None else (f"{1e3 * times.p50:.1f} ms", f"{1e3 * times.p99:.1f} ms")
+
+
+@contextlib.asynccontextmanager
+async def _gateway(more: Sequence[str]) -> AsyncIterator[tuple[int, int]]:
+    """Run a gateway before a server that answers cheaply, each on its core, and yield its port and its process."""
+    cores = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="overload-") as folder:
         async with Process([sys.executable, "-m", f"{__package__}.origin"]) as origin:
             port = int(await origin.printed(str.isdigit))
             ports = Ports(free_port(), port, free_port())
-            command = PROXIES["mirrorgate"].command(Path(folder), ports, {})
-            async with Process([*command, "--set", f"gateway_overload_lag={limit}"]) as process:
+            async with Process([*PROXIES["mirrorgate"].command(Path(folder), ports, {}), *more]) as process:
                 await process.printed("gateway listening at", timeout=60.0)
-                load = Load(scenario, ports.own)
-                used = await load.run(warmup, asyncio.sleep(window), process.pid, None)
-    took, seen = float(used["window"]), load.seen
-    bad = seen.errors + int(used["unfinished"])
-    return Outcome(rate, limit, len(seen.e2e) / took, bad / took, spread(seen.e2e))
+                if len(cores) > 1:
+                    _pin(process.pid, cores[0])
+                    _pin(origin.pid, cores[-1])
+                    _pin(os.getpid(), cores[-1])
+                yield ports.own, process.pid
+
+
+def _pin(pid: int, core: int) -> None:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), {core})
+
+
+async def _capacity(work: Scenario, window: float) -> float:
+    """Return how many requests a second a gateway answers that sheds nothing."""
+    async with _gateway(["--set", "gateway_overload_lag=0"]) as (port, _):
+        clients = OpenLoop(port, request_of(work, f"127.0.0.1:{port}"), connections=work.connections)
+        await clients.closed(work.connections, window / 2)
+        seen = await clients.closed(work.connections, window)
+        await clients.close()
+    return len(seen.answers) / seen.window
+
+
+async def measured(
+    work: Scenario, shares: Sequence[float], *, window: float, connections: int, more: Sequence[str]
+) -> tuple[float, list[Outcome]]:
+    """Send parts and multiples of the capacity; behind what is all of it or more, half."""
+    capacity = await _capacity(work, window)
+    async with _gateway(more) as (port, pid):
+        clients = OpenLoop(port, request_of(work, f"127.0.0.1:{port}"), connections=connections)
+        await clients.connect(connections // 2)
+        usual = 0.0
+        outcomes = []
+        for share in shares:
+            await clients.stretch(capacity * share, window / 4)
+            before = cpu_nanoseconds(pid)
+            seen = await clients.stretch(capacity * share, window)
+            cpu = spent(before, cpu_nanoseconds(pid)) / 1e9
+            recovered = None
+            if share >= 1:
+                over = seen.answers[-1].due + seen.answers[-1].took
+                recovered = recovery(await clients.stretch(capacity / 2, 2.0), over, usual)
+            outcomes.append(outcome(share, seen, cpu, recovered))
+            usual = usual or getattr(outcomes[0].admitted, "p50", 0.0)
+            sys.stderr.write(f"{outcomes[-1]}\n")
+            await clients.settle()
+        await clients.close()
+    return capacity, outcomes
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="overload", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rate", action="append", type=int, help=f"may be repeated ({_RATES})")
-    parser.add_argument("--limit", action="append", type=int, help="gateway_overload_lag; may be repeated (0, 250)")
-    parser.add_argument("--warmup", type=float, default=3.0, help="seconds (%(default)s)")
+    parser.add_argument("--work", choices=_WORKS, default="small")
+    parser.add_argument("--share", action="append", type=float, help=f"of the capacity; may be repeated ({_SHARES})")
     parser.add_argument("--window", type=float, default=6.0, help="seconds (%(default)s)")
+    parser.add_argument("--connections", type=int, default=512, help="of clients, at most (%(default)s)")
+    parser.add_argument("--set", action="append", default=[], help="an option of the gateway, NAME=VALUE")
     parsed = parser.parse_args(arguments)
-    outcomes = []
-    for rate in parsed.rate or _RATES:
-        for limit in parsed.limit or (0, 250):
-            outcomes.append(asyncio.run(measured(rate, limit, warmup=parsed.warmup, window=parsed.window)))
-            sys.stderr.write(f"{outcomes[-1]}\n")
-    sys.stdout.write(table(outcomes))
+    more = [word for pair in parsed.set for word in ("--set", pair)]
+    capacity, outcomes = asyncio.run(
+        measured(
+            _WORKS[parsed.work],
+            parsed.share or _SHARES,
+            window=parsed.window,
+            connections=parsed.connections,
+            more=more,
+        )
+    )
+    sys.stdout.write(table(capacity, outcomes))
     return 0
 
 
