@@ -46,6 +46,9 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 """A streamed upload skips READING: it is admitted on its head. One that is sent again goes back to ADMITTING."""
 
+_ALLOWED = {before.value: frozenset(after.value for after in onward) for before, onward in TRANSITIONS.items()}
+"""The same by value: a member's hash is made in Python, a string's is kept."""
+
 
 class Permit:
     """The right to be under way. `release` may be called any number of times and acts once."""
@@ -124,7 +127,7 @@ class Exchange(msgspec.Struct):
 
     def to(self, state: State) -> None:
         """Go on to a state; raises `ValueError` where the table has no such transition."""
-        if state not in TRANSITIONS[self.state]:
+        if state._value_ not in _ALLOWED[self.state._value_]:
             raise ValueError(f"an exchange cannot go from {self.state.value} to {state.value}")
         self.state = state
 

@@ -59,3 +59,14 @@ def test_a_distribution_without_bounds_is_refused() -> None:
     for kind, buckets in ((Kind.HISTOGRAM, ()), (Kind.HISTOGRAM, (2.0, 1.0)), (Kind.COUNTER, (1.0,))):
         with pytest.raises(ValueError, match="ascending"):
             Distribution(Spec("x", kind, (), "Text.", buckets=buckets))
+
+
+@given(st.lists(st.one_of(st.floats(-1, 100), st.sampled_from((0.005, 0.01, 10.0))), max_size=80))
+def test_many_values_count_as_one_after_another(values: list[float]) -> None:
+    """Bucket by bucket, on both sides of the number from which they are sorted."""
+    one, many = Distribution(SPEC), Distribution(SPEC)
+    for value in values:
+        one.observe(("x", "y"), value)
+    many.observe_all(("x", "y"), list(values))
+    assert [row[:3] for row in many.rows()] == [row[:3] for row in one.rows()]
+    assert [row[3] for row in many.rows()] == pytest.approx([row[3] for row in one.rows()])

@@ -138,3 +138,40 @@ def test_a_name_of_the_wrong_kind_is_an_error(metrics: Metrics) -> None:
             metrics.tally(name)
     with pytest.raises(KeyError):
         metrics.distribution("mirrorgate_requests_total")
+
+
+def test_exchanges_that_wait_count_as_one_after_another(metrics: Metrics, done: Done) -> None:
+    """Whatever has come together: the samples are those of exchanges that were counted at once."""
+    other = Metrics(CollectorRegistry(), mitmproxy="12.2.3")
+    for each in (metrics, other):
+        each.models.declare(("a", "b", "llama-v1"))
+    events = [
+        done(
+            status=(200, 200, 500)[number % 3],
+            model=("a", "b")[number % 2],
+            duration=number / 7,
+            ttft=None if number % 5 else number / 70,
+            completion_tokens=None if number % 4 == 3 else number,
+            refusal="" if number % 9 else "pending_overflow",
+            attempts=number % 3,
+        )
+        for number in range(300)
+    ]
+    for event in events:
+        metrics.handle(event)
+        metrics.handle(Picked("c", "p", event.endpoint, "gaie-v1", event.duration))
+    for event in events:
+        for told in (event, Picked("c", "p", event.endpoint, "gaie-v1", event.duration)):
+            other.handle(told)
+            other.settle()
+    there, here = (_samples(each.render().decode(), parse_text) for each in (other, metrics))
+    assert here.keys() == there.keys()
+    assert [here[key] for key in here] == [pytest.approx(there[key]) for key in here]
+
+
+def test_a_fault_costs_only_what_counts_in_the_same_cells(metrics: Metrics, done: Done, value: Value) -> None:
+    """It is counted itself, and the other events are."""
+    metrics.handle(done(duration="no number"))
+    metrics.handle(done(model="b"))
+    assert value("mirrorgate_telemetry_errors_total", source="event") == 1
+    assert value("inference_objective_request_total", model_name="b", target_model_name="llama-v1") == 1

@@ -19,7 +19,7 @@ from mitmproxy import http
 from ..calls import Call, end_call
 from ..errors import OVERFLOWS, REPLIES, Refusal
 from ..exchange import Exchange, Permit, State
-from ..plans import Plan, Refused
+from ..plans import Plan, Refused, RequestFacts
 from ..resources.endpoints import Address
 from ..resources.server_tls import ServerTls
 from ..routing.table import HeaderChanges
@@ -56,14 +56,55 @@ _HIGH_WATER = 256 * 1024
 class Carrier:
     """One exchange: the flow that addons see, the connections it uses, and what is known of it."""
 
+    # What most exchanges never set are the class's: setting forty attributes costs more than routing (measured).
+
+    asked: RequestFacts | None = None
+    """What the route was found by; `None` where none was asked for."""
+    plan: Plan | None = None
+    cors: HeaderChanges | None = None
+    """What the rule's CORS filter changes in an answer of the gateway's own."""
+    call: Call | None = None
+    """What the endpoint's health learns from, `None` where no health check is declared."""
+    room: Room | None = None
+    """The memory of a body that came in pieces, until the exchange is over."""
+    upload: Upload | None = None
+    """Set when the request streams; a buffered one is sent whole."""
+    mirror: MirrorHandle | None = None
+    mirrored = False
+    """Whether it has been decided if the request is mirrored: once, however often it is sent."""
+    shaped: Shaped | None = None
+    """What the rule's traffic policy asks of it; `None` where it asks nothing."""
+    tape: Tape | None = None
+    consulted: Consulted | None = None
+    """The endpoint picker that chose, which is told of the answer."""
+    upstream: UpstreamLink | None = None
+    sent_up = False
+    """Whether the request has been passed on completely."""
+    retrying: Retrying | None = None
+    """Set when the rule says that a failed request is sent again."""
+    gone = False
+    """Whether the client has left."""
+    patience = 0
+    """Bytes of the request's body that may come before whoever waits for them looks again."""
+    over = False
+    """Whether nothing more goes to the client or comes from the upstream; hooks may still be running."""
+    _pool: ClusterPool | None = None
+    _in_queue = False
+    _queued_at = 0.0
+    _in_flight: Permit | None = None
+    _finished = False
+    _wake: asyncio.Future[None] | None = None
+    _failing = False
+
     def __init__(self, plane: Dataplane, connection: ClientSide, inbound: Inbound) -> None:
         self.plane = plane
         self.connection = connection
-        self.client = connection.client
+        self.client = client = connection.client
         self.inbound = inbound
         self.flow: AnyFlow = plane.new_flow(connection, inbound)
         """A sketch until an addon, or the capture, looks; a step that calls hooks reads it anew behind them."""
         head = inbound.head
+        peer = client.peername
         self.facts = Exchange(
             id=self.flow.id,
             started=inbound.started,
@@ -72,48 +113,15 @@ class Carrier:
             path=head.path.decode("latin-1"),
             authority=head.authority.decode("latin-1"),
             protocol=head.version.decode("latin-1"),
-            client=f"{self.client.peername[0]}:{self.client.peername[1]}",
+            client=f"{peer[0]}:{peer[1]}",
         )
-        self.plan: Plan | None = None
-        self.cors: HeaderChanges | None = None
-        """What the rule's CORS filter changes in an answer of the gateway's own."""
-        self.call: Call | None = None
-        """What the endpoint's health learns from, `None` where no health check is declared."""
-        self.room: Room | None = None
-        """The memory of a body that came in pieces, until the exchange is over."""
-        self.upload: Upload | None = None
-        """Set when the request streams; a buffered one is sent whole."""
         self.answer = Answer(self)
         self.hooks = FlowHooks(self)
-        self.mirror: MirrorHandle | None = None
-        self.mirrored = False
-        """Whether it has been decided if the request is mirrored: once, however often it is sent."""
-        self.shaped: Shaped | None = None
-        """What the rule's traffic policy asks of it; `None` where it asks nothing."""
-        self.tape: Tape | None = None if plane.capture is None else plane.capture.begin(inbound.began)
-        self.consulted: Consulted | None = None
-        """The endpoint picker that chose, which is told of the answer."""
-        self.upstream: UpstreamLink | None = None
-        self.sent_up = False
-        """Whether the request has been passed on completely."""
         self.clocks = Clocks(self)
-        self.retrying: Retrying | None = None
-        """Set when the rule says that a failed request is sent again."""
-        self.gone = False
-        """Whether the client has left."""
-        self.patience = 0
-        """Bytes of the request's body that may come before whoever waits for them looks again."""
-        self.over = False
-        """Whether nothing more goes to the client or comes from the upstream; hooks may still be running."""
         self.close = not head.keep_alive
         """Whether the client's connection ends with this exchange."""
-        self._pool: ClusterPool | None = None
-        self._in_queue = False
-        self._queued_at = 0.0
-        self._in_flight: Permit | None = None
-        self._finished = False
-        self._wake: asyncio.Future[None] | None = None
-        self._failing = False
+        if plane.capture is not None:
+            self.tape = plane.capture.begin(inbound.began)
 
     def start(self) -> None:
         self.run(request_phase(self))
@@ -178,8 +186,9 @@ class Carrier:
             facts.queued += now - self._queued_at
             if facts.attempts == 1:
                 facts.overhead = max(0.0, now - facts.began - facts.queued)
-            self.clocks.touch()
-            self.clocks.start_duration(plan.timeouts.max_duration)
+            self.clocks.last_byte = now
+            if plan.timeouts.max_duration:
+                self.clocks.start_duration(plan.timeouts.max_duration)
             # What the upstream is asked decides about its answer, whatever the client has asked.
             upstream.begin(self.answer, head=self.flow.request.data.method.upper() == b"HEAD")
             self.flow.server_conn = upstream.server

@@ -37,6 +37,7 @@ from .client_side import ClientLink, ClientSide, Inbound
 from .connection_settings import ConnectionSettings, settings_of
 from .door import Door, Doorway, deepen
 from .flow_control import FlowControl
+from .heads import host_and_port
 from .http2_limits import Http2Limits
 from .mirroring import MirrorHandle, Mirroring
 from .mitm import GatewayMode, Hooks
@@ -265,7 +266,7 @@ class Dataplane:
         if inbound.flow is not None:
             return inbound.flow
         head = inbound.head
-        host, port = _host_and_port(head.authority, client.port.logical)
+        host, port = host_and_port(head.authority, client.port.logical)
         return Sketch(self.director.new_id(), head, client.scheme, host, port, inbound.started)
 
     def pool(self, plan: Plan) -> ClusterPool:
@@ -378,12 +379,3 @@ class Dataplane:
 
 async def _awaited(work: Awaitable[Any]) -> None:
     await work
-
-
-def _host_and_port(authority: bytes, port: int) -> tuple[str, int]:
-    text = authority.decode("latin-1")
-    host, colon, tail = text.rpartition(":")
-    # No more digits than a port has: Python refuses to read a number of thousands.
-    if colon and tail.isdecimal() and len(tail) < 6 and not host.endswith(":") and int(tail) < 65536:
-        return host.strip("[]"), int(tail)
-    return text.strip("[]") or "gateway.invalid", port

@@ -7,6 +7,7 @@ but chunked, a request target in one of the known forms, and the authority that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -18,6 +19,7 @@ __all__ = [
     "Malformed",
     "RequestHead",
     "ResponseHead",
+    "host_and_port",
     "named_by",
     "render_response",
     "request_head",
@@ -63,6 +65,10 @@ _READ = frozenset(
 """Fields of a request that mean something here; most of a head's are none of them."""
 
 _AUTHORITY_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]")
+
+
+_NAME = 256
+"""Bytes of an authority that is remembered; DNS knows no longer ones."""
 
 
 class Malformed(Exception):
@@ -249,3 +255,18 @@ def _with_host(fields: Fields, authority: bytes) -> Fields:
     one that was routed by."""
     rest = tuple(field for field in fields if field[0].lower() != b"host")
     return ((b"host", authority), *rest) if authority else rest
+
+
+def host_and_port(authority: bytes, port: int) -> tuple[str, int]:
+    """Split an authority, as mitmproxy has it; `port` where it names none."""
+    return _known_host(authority, port) if len(authority) < _NAME else _known_host.__wrapped__(authority, port)
+
+
+@lru_cache(maxsize=256)
+def _known_host(authority: bytes, port: int) -> tuple[str, int]:
+    text = authority.decode("latin-1")
+    host, colon, tail = text.rpartition(":")
+    # No more digits than a port has: Python refuses to read a number of thousands.
+    if colon and tail.isdecimal() and len(tail) < 6 and not host.endswith(":") and int(tail) < 65536:
+        return host.strip("[]"), int(tail)
+    return text.strip("[]") or "gateway.invalid", port

@@ -76,7 +76,11 @@ class FlowHooks:
     async def going_on(self, name: str) -> bool:
         """Call a hook on the way up. Whether the exchange goes on."""
         carrier = self._carrier
-        await self.fire_and_wait(name)
+        pending = self.fire(name)
+        if pending is not None:
+            await pending
+        elif type(carrier.flow) is Sketch and not carrier.gone:
+            return not carrier.over  # nobody has looked
         if carrier.gone:
             await carrier.client_gone()
             return False

@@ -11,6 +11,7 @@ from ..errors import Refusal
 from ..exchange import State
 from ..plans import Directed, Effective, Plan, Refused, RequestFacts
 from . import replying, shaping
+from .sketch import AnyFlow, Sketch
 from .uploading import Upload
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ async def request_phase(carrier: Carrier) -> None:
     directed = _direct(carrier)
     _note_route(carrier, directed)
     _note_client(carrier)
-    before = _signature(carrier)
+    before = _seen(carrier)
     streams = bool(carrier.inbound.head.content_length) and _wants_streaming(carrier, directed)
     if streams:
         carrier.flow.request.stream = True  # addons find it so in mitmproxy, and may change it
@@ -38,7 +39,7 @@ async def request_phase(carrier: Carrier) -> None:
         return
     flow = carrier.flow
     body_pending = not carrier.inbound.ended
-    if flow.response is None and directed.refused is not None and body_pending and _signature(carrier) == before:
+    if flow.response is None and directed.refused is not None and body_pending and _unchanged(carrier, before):
         # The body is not waited for: nothing can make use of it.
         if not shaping.concerns(carrier, directed) or await shaping.passes(carrier, directed, whole=True):
             await replying.refuse(carrier, directed.refused)
@@ -52,16 +53,19 @@ async def request_phase(carrier: Carrier) -> None:
         if body_pending and not _too_large(carrier, directed):
             carrier.connection.send_continue()
         flow.request.headers.pop("expect", None)
-    before = _signature(carrier)
-    if _wants_streaming(carrier, directed):
-        await _stream(carrier, directed)
-        return
-    carrier.facts.to(State.READING)
-    if not await _read_body(carrier, directed):
-        return
-    if _wants_streaming(carrier, directed):
-        await _stream(carrier, directed)
-        return
+    before = _seen(carrier)
+    if not _is_whole(carrier, directed):
+        if _wants_streaming(carrier, directed):
+            await _stream(carrier, directed)
+            return
+        carrier.facts.to(State.READING)
+        if not await _read_body(carrier, directed):
+            return
+        if _wants_streaming(carrier, directed):
+            await _stream(carrier, directed)
+            return
+    else:
+        carrier.facts.to(State.READING)
     _take_body(carrier)
     if not await carrier.hooks.going_on("request"):
         return
@@ -111,17 +115,31 @@ def _host_of(carrier: Carrier) -> bytes:
     over both."""
     head = carrier.inbound.head
     fields = carrier.flow.request.headers.fields
-    if fields == head.fields:
+    if fields is head.fields or fields == head.fields:
         return head.authority
     now = next((value.strip() for name, value in fields if name.lower() == b"host"), None)
     was = next((value.strip() for name, value in head.fields if name.lower() == b"host"), None)
     return head.authority if now is None or now == was else now
 
 
-def _signature(carrier: Carrier) -> tuple[object, ...]:
-    """Return what routing looks at, to see whether an addon has changed it."""
-    data = carrier.flow.request.data
+type _Seen = AnyFlow | tuple[object, ...]
+
+
+def _seen(carrier: Carrier) -> _Seen:
+    """Keep what routing has looked at, to see later whether an addon has changed it; nobody has changed a sketch."""
+    flow = carrier.flow
+    return flow if type(flow) is Sketch else _signature(flow)
+
+
+def _signature(flow: AnyFlow) -> tuple[object, ...]:
+    """Return what routing looks at, and before it the address that an addon may set."""
+    data = flow.request.data
     return data.host, data.port, data.method, data.path, data.headers.fields
+
+
+def _unchanged(carrier: Carrier, before: _Seen) -> bool:
+    flow = carrier.flow
+    return flow is before or _signature(flow) == (_signature(before) if isinstance(before, Sketch) else before)
 
 
 def _direct(carrier: Carrier) -> Directed:
@@ -129,16 +147,18 @@ def _direct(carrier: Carrier) -> Directed:
     address = carrier.inbound.direct
     if address is not None:
         return carrier.plane.director.direct(address.host, address.port)
-    return carrier.plane.director.route(_facts_of(carrier))
+    carrier.asked = _facts_of(carrier)
+    return carrier.plane.director.route(carrier.asked)
 
 
-def _rerouted(carrier: Carrier, directed: Directed, before: tuple[object, ...]) -> Directed:
+def _rerouted(carrier: Carrier, directed: Directed, before: _Seen) -> Directed:
     """Match again if an addon has changed what routing looks at; an address that it set is used as it is."""
-    now = _signature(carrier)
-    if now == before:
+    if _unchanged(carrier, before):
         return directed
-    if now[:2] != before[:2]:
-        data = carrier.flow.request.data
+    data = carrier.flow.request.data
+    was = _signature(before) if isinstance(before, Sketch) else before
+    assert isinstance(was, tuple)
+    if (data.host, data.port) != was[:2]:
         directed = carrier.plane.director.direct(data.host, data.port)
     else:
         directed = _direct(carrier)
@@ -180,6 +200,14 @@ def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:
     if limit == 0 and not inbound.ended:
         return True
     return (inbound.head.content_length or inbound.received) > limit
+
+
+def _is_whole(carrier: Carrier, directed: Directed) -> bool:
+    """Tell whether the body has come with its head, and there is nothing to decide about it: most requests."""
+    inbound, limit = carrier.inbound, carrier.plane.settings.stream_over
+    if not inbound.ended or carrier.flow.request.stream or inbound.received > _body_limit(carrier, directed):
+        return False
+    return limit is None or inbound.received <= limit or _needs_body(directed)
 
 
 def _needs_body(directed: Directed) -> bool:
@@ -248,7 +276,9 @@ def _take_body(carrier: Carrier) -> None:
 
 async def _plan_and_admit(carrier: Carrier, directed: Directed, body: bytes | None) -> None:
     plane, facts = carrier.plane, carrier.facts
-    request = _facts_of(carrier)
+    request = carrier.asked
+    if request is None or type(carrier.flow) is not Sketch or request.fields is not carrier.flow.request.headers.fields:
+        request = _facts_of(carrier)
     planned: Plan | Refused | None = plane.director.plan(directed, request, body)
     if isinstance(planned, Refused) and planned.held is not None and body is not None:
         planned = await plane.flow_control.turn(carrier, planned.held, directed, request, body)

@@ -5,7 +5,8 @@ It is the one event of the hot path, so families are looked up once, in the cons
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from ..errors import OVERFLOWS, Refusal
 from ..events import ExchangeDone, RequestsShed
@@ -13,7 +14,7 @@ from .error_codes import error_type, inference_error_code
 from .families import Distribution, Family, Tally
 from .labels import CappedLabel, code_class, operation
 
-__all__ = ["ExchangeTally"]
+__all__ = ["Alike", "ExchangeTally", "Tokens", "alike"]
 
 _OVERFLOWS = {
     Refusal.PENDING_OVERFLOW.value: "envoy_cluster_upstream_rq_pending_overflow",
@@ -42,8 +43,20 @@ _NOT_UPSTREAM = {
 _CODES = {code: str(code) for code in range(100, 600)}
 
 
+type Alike = tuple[str, str, str, str, str, int, str, str, str]
+"""What decides which cells an exchange counts in."""
+
+
+def alike(event: ExchangeDone) -> Alike:
+    """Return the key that exchanges share which count in the same cells."""
+    return (
+        event.cluster, event.pool, event.endpoint, event.model, event.target_model, event.status, event.flag,
+        event.refusal, operation(event.path),
+    )  # fmt: skip
+
+
 class ExchangeTally:
-    """Adds one `ExchangeDone` to some thirty cells."""
+    """Adds exchanges to some thirty cells: those that count in the same ones, all at once."""
 
     def __init__(self, families: Mapping[str, Family], models: CappedLabel) -> None:
         def tally(name: str) -> Tally:
@@ -94,45 +107,42 @@ class ExchangeTally:
         self._envoy_cx_timeout = tally("envoy_cluster_upstream_cx_connect_timeout")
         self._envoy_overflow = {refusal: tally(name) for refusal, name in _OVERFLOWS.items()}
 
-    def add(self, event: ExchangeDone) -> None:
-        """Count a finished exchange of the primary leg."""
-        proven = not event.refusal and 200 <= event.status < 300
-        model = self._models.of(event.model, proven=proven)
-        labels = ("primary", event.cluster, model)
-        code = _CODES.get(event.status, "0")
-        self._requests.add(("primary", event.cluster, event.pool, model, code, event.flag))
-        self._duration.observe(labels, event.duration)
-        self._received.add((event.cluster,), event.bytes_received)
-        self._sent.add((event.cluster,), event.bytes_sent)
-        if event.refusal:
-            self._local.add((event.cluster, event.refusal))
-        if event.overhead is not None:
-            self._overhead.observe((), event.overhead)
-        if event.queued > 0:
-            self._queue.observe((event.cluster,), event.queued)
-        if event.endpoint:
-            self._endpoint.add((event.cluster, event.endpoint, code_class(event.status)))
-        per_token = _per_token(event)
-        if event.ttft is not None:
-            self._ttft.observe(labels, event.ttft)
-        if event.itl is not None:
-            self._itl.observe(labels, event.itl)
-        if per_token is not None:
-            self._per_token.observe(labels, per_token)
-        if event.prompt_tokens is not None:
-            self._tokens.add((*labels, "input"), event.prompt_tokens)
-        if event.completion_tokens is not None:
-            self._tokens.add((*labels, "output"), event.completion_tokens)
-        if event.cluster:
-            self._envoy(event, code)
-        if event.model:
-            target = self._models.of(event.target_model, proven=proven)
-            self._inference(event, model, target, per_token)
+    def add(self, events: Sequence[ExchangeDone]) -> None:
+        """Count finished exchanges of the primary leg, of one key (`alike`); at least one."""
+        first, number = events[0], len(events)
+        cluster, refusal = first.cluster, first.refusal
+        proven = not refusal and 200 <= first.status < 300
+        model = self._models.of(first.model, proven=proven)
+        labels = ("primary", cluster, model)
+        code = _CODES.get(first.status, "0")
+        durations = [event.duration for event in events]
+        received, sent = [event.bytes_received for event in events], [event.bytes_sent for event in events]
+        tokens = Tokens((event, event.duration) for event in events)
+        self._requests.add(("primary", cluster, first.pool, model, code, first.flag), number)
+        self._duration.observe_all(labels, durations)
+        self._received.add((cluster,), sum(received))
+        self._sent.add((cluster,), sum(sent))
+        if refusal:
+            self._local.add((cluster, refusal), number)
+        self._overhead.observe_all((), [event.overhead for event in events if event.overhead is not None])
+        self._queue.observe_all((cluster,), [event.queued for event in events if event.queued > 0])
+        if first.endpoint:
+            self._endpoint.add((cluster, first.endpoint, code_class(first.status)), number)
+        self._ttft.observe_all(labels, tokens.ttft)
+        self._itl.observe_all(labels, [event.itl for event in events if event.itl is not None])
+        self._per_token.observe_all(labels, tokens.per_token)
+        if tokens.prompt:
+            self._tokens.add((*labels, "input"), sum(tokens.prompt))
+        if tokens.completion:
+            self._tokens.add((*labels, "output"), sum(tokens.completion))
+        if cluster:
+            self._envoy(first, code, events)
+        if first.model:
+            target = self._models.of(first.target_model, proven=proven)
+            self._inference((model, target), first, durations, received, sent, tokens)
             self.gen_ai(
-                operation(event.path), model, target or model, "primary",
-                error=error_type(event.refusal, event.status, event.flag),
-                duration=event.duration, ttft=event.ttft,
-                tokens=(event.prompt_tokens, event.completion_tokens),
+                operation(first.path), model, target or model, "primary",
+                error=error_type(refusal, first.status, first.flag), durations=durations, tokens=tokens,
             )  # fmt: skip
 
     def add_shed(self, event: RequestsShed) -> None:
@@ -144,78 +154,99 @@ class ExchangeTally:
         self._local.add(("", sample.refusal), event.count)
 
     def gen_ai(
-        self,
-        name: str,
-        model: str,
-        target: str,
-        leg: str,
-        *,
-        error: str,
-        duration: float,
-        ttft: float | None,
-        tokens: tuple[int | None, int | None],
+        self, name: str, model: str, target: str, leg: str, *, error: str, durations: list[float], tokens: Tokens
     ) -> None:
-        """Count one leg under OpenTelemetry's names; nothing for an operation that is not of generative AI."""
+        """Count a leg under OpenTelemetry's names; nothing for an operation that is not of generative AI."""
         if not name:
             return
         labels = (name, model, target, leg)
-        self._gen_duration.observe((name, model, target, error, leg), duration)
-        prompt, completion = tokens
-        if ttft is not None:
-            self._gen_ttft.observe(labels, ttft)
-            if completion is not None and completion > 1:
-                self._gen_per_token.observe(labels, max(duration - ttft, 0.0) / (completion - 1))
-        if prompt is not None and prompt >= 0:
-            self._gen_usage.observe((name, model, target, "input", leg), prompt)
-        if completion is not None and completion >= 0:
-            self._gen_usage.observe((name, model, target, "output", leg), completion)
+        self._gen_duration.observe_all((name, model, target, error, leg), durations)
+        self._gen_ttft.observe_all(labels, tokens.ttft)
+        self._gen_per_token.observe_all(labels, tokens.per_token)
+        self._gen_usage.observe_all((name, model, target, "input", leg), tokens.prompt)
+        self._gen_usage.observe_all((name, model, target, "output", leg), tokens.completion)
 
-    def _inference(self, event: ExchangeDone, model: str, target: str, per_token: float | None) -> None:
-        labels = (model, target)
-        self._objective.add(labels)
-        error = inference_error_code(event.refusal, event.status, event.flag)
+    def _inference(
+        self,
+        labels: tuple[str, str],
+        first: ExchangeDone,
+        durations: list[float],
+        received: list[int],
+        sent: list[int],
+        tokens: Tokens,
+    ) -> None:
+        self._objective.add(labels, len(durations))
+        error = inference_error_code(first.refusal, first.status, first.flag)
         if error:
-            self._objective_error.add((model, target, error))
-        self._objective_duration.observe(labels, event.duration)
-        self._objective_in.observe(labels, event.bytes_received)
-        self._objective_out.observe(labels, event.bytes_sent)
-        if event.prompt_tokens is not None:
-            self._objective_prompt.observe(labels, event.prompt_tokens)
-        if event.completion_tokens is not None:
-            self._objective_completion.observe(labels, event.completion_tokens)
-            if event.completion_tokens > 0:
-                self._objective_normalized.observe(labels, event.duration / event.completion_tokens)
-        if event.ttft is not None:
-            self._objective_ttft.observe(labels, event.ttft)
-        if per_token is not None:
-            self._objective_tpot.observe(labels, per_token)
+            self._objective_error.add((*labels, error), len(durations))
+        self._objective_duration.observe_all(labels, durations)
+        self._objective_in.observe_all(labels, received)
+        self._objective_out.observe_all(labels, sent)
+        self._objective_prompt.observe_all(labels, tokens.prompt)
+        self._objective_completion.observe_all(labels, tokens.completion)
+        self._objective_normalized.observe_all(labels, tokens.normalized)
+        self._objective_ttft.observe_all(labels, tokens.ttft)
+        self._objective_tpot.observe_all(labels, tokens.per_token)
 
-    def _envoy(self, event: ExchangeDone, code: str) -> None:
-        cluster = event.cluster
-        refusal = event.refusal
-        if event.endpoint and refusal not in _NOT_UPSTREAM:
-            self._envoy_rq.add((cluster,), max(1, event.attempts))
-            self._envoy_time.observe((cluster,), event.duration * 1000.0)
+    def _envoy(self, first: ExchangeDone, code: str, events: Sequence[ExchangeDone]) -> None:
+        cluster, refusal, number = first.cluster, first.refusal, len(events)
+        if first.endpoint and refusal not in _NOT_UPSTREAM:
+            self._envoy_rq.add((cluster,), sum([max(1, event.attempts) for event in events]))
+            self._envoy_time.observe_all((cluster,), [event.duration * 1000.0 for event in events])
         if code != "0":
-            self._envoy_code.add((cluster, code))
-            self._envoy_class.add((cluster, code[0]))
-            self._envoy_completed.add((cluster,))
+            self._envoy_code.add((cluster, code), number)
+            self._envoy_class.add((cluster, code[0]), number)
+            self._envoy_completed.add((cluster,), number)
         if not refusal:
             return
         overflow = self._envoy_overflow.get(refusal)
         if overflow is not None:
-            overflow.add((cluster,))
+            overflow.add((cluster,), number)
         if refusal in OVERFLOWS:
-            self._rejected.add((cluster, refusal))
+            self._rejected.add((cluster, refusal), number)
         elif refusal in _TIMEOUTS:
-            self._envoy_timeout.add((cluster,))
+            self._envoy_timeout.add((cluster,), number)
         elif refusal in _CONNECT_FAILURES:
-            self._envoy_cx_fail.add((cluster,))
+            self._envoy_cx_fail.add((cluster,), number)
             if refusal == Refusal.CONNECT_TIMEOUT:
-                self._envoy_cx_timeout.add((cluster,))
+                self._envoy_cx_timeout.add((cluster,), number)
 
 
-def _per_token(event: ExchangeDone) -> float | None:
-    if event.ttft is None or event.completion_tokens is None or event.completion_tokens < 2:
-        return None
-    return max(event.duration - event.ttft, 0.0) / (event.completion_tokens - 1)
+class _Leg(Protocol):
+    """What an exchange, or a leg of one, tells of tokens. Seconds; `None` where there is none."""
+
+    @property
+    def ttft(self) -> float | None: ...
+    @property
+    def prompt_tokens(self) -> int | None: ...
+    @property
+    def completion_tokens(self) -> int | None: ...
+
+
+class Tokens:
+    """What legs tell of their tokens, each list without those that do not tell."""
+
+    __slots__ = ("completion", "normalized", "per_token", "prompt", "ttft")
+
+    def __init__(self, legs: Iterable[tuple[_Leg, float]]) -> None:
+        """`legs` come with their durations."""
+        self.ttft: list[float] = []
+        self.prompt: list[int] = []
+        self.completion: list[int] = []
+        self.per_token: list[float] = []
+        """Seconds for each token behind the first."""
+        self.normalized: list[float] = []
+        """Seconds for each token, the first one's included."""
+        for leg, duration in legs:
+            ttft, prompt, completion = leg.ttft, leg.prompt_tokens, leg.completion_tokens
+            if prompt is not None and prompt >= 0:
+                self.prompt.append(prompt)
+            if ttft is not None:
+                self.ttft.append(ttft)
+            if completion is None or completion < 0:
+                continue
+            self.completion.append(completion)
+            if completion:
+                self.normalized.append(duration / completion)
+            if ttft is not None and completion > 1:
+                self.per_token.append(max(duration - ttft, 0.0) / (completion - 1))

@@ -8,7 +8,7 @@ first, so that a scrape from another thread sees whole cells.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
 
 from .names import Kind, Spec
@@ -98,6 +98,24 @@ class Distribution(Family):
             cell = self.cells[labels] = [0.0] * self._width
         cell[bisect_left(self._bounds, value)] += 1.0
         cell[-1] += value
+
+    def observe_all(self, labels: Labels, values: list[float] | list[int]) -> None:
+        """Count values, which are sorted on the way: many at once cost a fraction of as many calls of `observe`."""
+        if len(values) <= len(self._bounds):
+            for value in values:
+                self.observe(labels, value)
+            return
+        cell = self.cells.get(labels)
+        if cell is None:
+            cell = self.cells[labels] = [0.0] * self._width
+        values.sort()
+        cell[-1] += sum(values)
+        below = 0
+        for place, bound in enumerate(self._bounds):
+            now = bisect_right(values, bound, below)
+            cell[place] += now - below
+            below = now
+        cell[-2] += len(values) - below
 
     def rows(self) -> Iterator[Row]:
         name = self.spec.name

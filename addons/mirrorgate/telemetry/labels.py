@@ -72,8 +72,14 @@ _OPERATIONS = (
 )
 
 
+_KNOWN = {f"/v1{ending}": name for ending, name in _OPERATIONS}
+
+
 def operation(path: str) -> str:
     """Return OpenTelemetry's `gen_ai.operation.name` for a request target; empty for anything else."""
+    known = _KNOWN.get(path)
+    if known is not None:
+        return known
     bare = path.partition("?")[0]
     for ending, name in _OPERATIONS:
         if bare.endswith(ending):

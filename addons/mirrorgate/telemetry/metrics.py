@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
@@ -57,6 +58,8 @@ class Metrics(Collector):
             name: _family(spec) for name, spec in SPECS.items() if spec.read is Read.EVENT or name == _BUILD
         }
         self._tallying = Tallying(self.families, self.models, clock)
+        self._waiting: list[Event] = []
+        self._settling = threading.RLock()
         self._sources: list[Source] = []
         self._rendering = False
         self.tally(_BUILD).set((__version__, platform.python_version(), mitmproxy), 1.0)
@@ -65,12 +68,24 @@ class Metrics(Collector):
         PlatformCollector(registry=registry)
 
     def handle(self, event: Event) -> None:
-        """Count *event*. A fault in here is logged and counted; it never reaches the exchange."""
-        try:
-            self._tallying.handle(event)
-        except Exception:
-            self._failed("event")
-            logger.exception("An event could not be counted: %s", type(event).__name__)
+        """Take *event*, to be counted with those that come next: many exchanges alike cost little more than one."""
+        self._waiting.append(event)
+        if len(self._waiting) >= _TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count what has come since. A fault in here is logged and counted; it never reaches an exchange."""
+        if not self._waiting:
+            return
+        with self._settling:  # whoever scrapes from another thread does not count the same twice
+            events = self._waiting[:]
+            del self._waiting[: len(events)]
+            for count in self._tallying.work(events):
+                try:
+                    count()
+                except Exception:
+                    self._failed("event")
+                    logger.exception("An event could not be counted")
 
     def register_gauges(self, source: Source) -> Callable[[], None]:
         """Ask *source* for samples at every scrape; the result, called, ends that."""
@@ -83,7 +98,8 @@ class Metrics(Collector):
         return leave
 
     def observe_loop_lag(self, seconds: float) -> None:
-        """Count one measurement of `loop_lag`."""
+        """Count one measurement of `loop_lag`. It comes some times a second, so that no event waits for long."""
+        self.settle()
         self._tallying.loop_lag(seconds)
 
     def introduce_cluster(self, cluster: str) -> None:
@@ -96,10 +112,12 @@ class Metrics(Collector):
 
     def forget_endpoints(self, endpoints: Collection[str]) -> int:
         """Remove the series of endpoints that left; return how many they were."""
+        self.settle()
         return sum(family.forget("endpoint", endpoints) for family in self.families.values())
 
     def forget_clusters(self, clusters: Collection[str]) -> int:
         """Remove the series of rules and mirrors that are no longer declared; return how many they were."""
+        self.settle()
         return sum(
             family.forget(label, clusters)
             for family in self.families.values()
@@ -108,6 +126,7 @@ class Metrics(Collector):
 
     def tally(self, name: str) -> Tally:
         """Return a counter or gauge. A name that is none is a KeyError, so that a typing error shows at once."""
+        self.settle()
         family = self.families[name]
         if not isinstance(family, Tally):
             raise KeyError(name)
@@ -115,6 +134,7 @@ class Metrics(Collector):
 
     def distribution(self, name: str) -> Distribution:
         """Return a histogram; KeyError as in `tally`."""
+        self.settle()
         family = self.families[name]
         if not isinstance(family, Distribution):
             raise KeyError(name)
@@ -171,10 +191,15 @@ class Metrics(Collector):
             yield b"# EOF\n"
 
     def _failed(self, where: str) -> None:
-        self.tally("mirrorgate_telemetry_errors_total").add((where,))
+        family = self.families["mirrorgate_telemetry_errors_total"]
+        assert isinstance(family, Tally)
+        family.add((where,))
 
 
 _BUILD = "mirrorgate_build_info"
+
+_TOGETHER = 256
+"""Events that wait at most; counting as many takes well under a millisecond."""
 
 
 def _family(spec: Spec) -> Family:

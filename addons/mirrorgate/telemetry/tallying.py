@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from ..errors import OVERFLOWS
 from ..events import (
@@ -21,7 +22,7 @@ from ..events import (
 )
 from ..records import Compared, LegFinished, ShadowDropped
 from .error_codes import LEG_FLAGS
-from .exchange_tally import ExchangeTally
+from .exchange_tally import Alike, ExchangeTally, Tokens, alike
 from .families import Distribution, Family, Tally
 from .labels import CappedLabel, operation
 
@@ -29,7 +30,7 @@ __all__ = ["Tallying"]
 
 
 class Tallying:
-    """The additions for every event but the end of an exchange, which `ExchangeTally` has."""
+    """The additions for every event; those for the end of an exchange are `ExchangeTally`'s."""
 
     def __init__(self, families: Mapping[str, Family], models: CappedLabel, clock: Callable[[], float]) -> None:
         self._families = families
@@ -37,17 +38,43 @@ class Tallying:
         self._clock = clock
         self._exchange = ExchangeTally(families, models)
 
-    def handle(self, event: Event) -> None:
-        """Count *event*; one that is no member of `Event` is a TypeError."""
+    def work(self, events: Iterable[Event]) -> list[Callable[[], None]]:
+        """Return what counts the events, in their order, each piece of which may fail by itself.
+
+        Ends of exchanges, and picks, of one kind are one piece at the place of their first. One that is no member of
+        `Event` is a TypeError.
+        """
+        done: dict[Alike, list[ExchangeDone]] = {}
+        picked: dict[tuple[str, str, str], list[float]] = {}
+        work: list[Callable[[], None]] = []
+        for event in events:
+            if isinstance(event, ExchangeDone):
+                key = alike(event)
+                group = done.get(key)
+                if group is None:
+                    group = done[key] = []
+                    work.append(partial(self._exchange.add, group))
+                group.append(event)
+            elif isinstance(event, Picked):
+                endpoint = event.cluster, event.endpoint, event.profile
+                seconds = picked.get(endpoint)
+                if seconds is None:
+                    seconds = picked[endpoint] = []
+                    work.append(partial(self._picked, endpoint, seconds))
+                seconds.append(event.seconds)
+            else:
+                work.append(partial(self._count, event))
+        return work
+
+    def _picked(self, endpoint: tuple[str, str, str], seconds: list[float]) -> None:
+        self._tally("mirrorgate_endpoint_picked_total").add(endpoint, len(seconds))
+        self._distribution("mirrorgate_pick_seconds").observe_all((endpoint[2],), seconds)
+        self._distribution("inference_extension_scheduler_e2e_duration_seconds").observe_all((), seconds)
+
+    def _count(self, event: Event) -> None:
         match event:
-            case ExchangeDone():
-                self._exchange.add(event)
             case RequestsShed():
                 self._exchange.add_shed(event)
-            case Picked():
-                self._tally("mirrorgate_endpoint_picked_total").add((event.cluster, event.endpoint, event.profile))
-                self._distribution("mirrorgate_pick_seconds").observe((event.profile,), event.seconds)
-                self._distribution("inference_extension_scheduler_e2e_duration_seconds").observe((), event.seconds)
             case SentAgain():
                 self._tally("mirrorgate_endpoint_retried_total").add((event.cluster, event.endpoint, event.reason))
             case FlowControlled():
@@ -130,8 +157,7 @@ class Tallying:
         self._exchange.gen_ai(
             operation(event.path), model, model, leg,
             error="" if complete else (event.outcome if event.outcome != "complete" else code),
-            duration=event.seconds, ttft=event.ttft,
-            tokens=(event.prompt_tokens, event.completion_tokens),
+            durations=[event.seconds], tokens=Tokens([(event, event.seconds)]),
         )  # fmt: skip
 
     def _dropped(self, cluster: str, leg: str, at: str, reason: str) -> None:
