@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import quote
+
+import msgspec
 
 from .routing.filters import rewrite_path
 from .routing.table import Backend, HeaderChanges, Rule, UrlRewrite
 
-__all__ = ["Addressed", "addressed"]
+__all__ = ["Addressed", "addressed", "leaves_alone"]
 
 _OF_A_TARGET = "".join(map(chr, range(0x21, 0x7F))).replace("#", "")
 """What a request line may hold beside blanks; a declared path may hold anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Addressed:
+class Addressed(msgspec.Struct, frozen=True):
     path: str
     """Request target to send."""
-    host: bytes | None
+    host: bytes | None = None
     """The Host to send; `None` keeps the client's."""
-    request_changes: tuple[HeaderChanges, ...]
-    response_changes: tuple[HeaderChanges, ...]
+    request_changes: tuple[HeaderChanges, ...] = ()
+    response_changes: tuple[HeaderChanges, ...] = ()
 
 
 def addressed(rule: Rule, backend: Backend, target: str, cors: HeaderChanges | None) -> Addressed:
@@ -36,6 +36,12 @@ def addressed(rule: Rule, backend: Backend, target: str, cors: HeaderChanges | N
         _changes(rule.request_headers, backend.request_headers),
         _changes(rule.response_headers, backend.response_headers, cors),
     )
+
+
+def leaves_alone(rule: Rule, backend: Backend) -> bool:
+    """Tell whether a request goes to a backend as it came: most rules rewrite nothing."""
+    changes = (rule.request_headers, backend.request_headers, rule.response_headers, backend.response_headers)
+    return (backend.rewrite or rule.rewrite) is None and not any(changes)
 
 
 def _rewritten(rewrite: UrlRewrite, target: str) -> str:

@@ -10,6 +10,8 @@ import random
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from .plans import RequestFacts
 from .resources.traffic_balancing import ConsistentHash, EndpointOverride, HashCookie, LoadBalancer
 from .routing.table import Destination, DestinationKind, HeaderChanges, RouteTable
@@ -37,7 +39,7 @@ def steered(
     if balancer is None:
         return asked, changes
     if balancer.endpoint_override is not None:
-        asked = replace(asked, named=_named(balancer.endpoint_override, facts))
+        asked = msgspec.structs.replace(asked, named=_named(balancer.endpoint_override, facts))
     declared = balancer.consistent_hash
     if balancer.type != "ConsistentHash" or declared is None or destination.kind is DestinationKind.INFERENCE_POOL:
         return asked, changes
@@ -48,7 +50,7 @@ def steered(
         parts = [value.encode()]
     if parts:
         table = table_of(_keys(destination), declared.table_size)
-        asked = replace(asked, affinity=Affinity(hash_of(parts), table))
+        asked = msgspec.structs.replace(asked, affinity=Affinity(hash_of(parts), table))
     return asked, changes
 
 
@@ -59,8 +61,10 @@ def resteered(asked: PickRequest, balancer: LoadBalancer | None, destination: De
         return asked
     declared = None if balancer is None else balancer.consistent_hash
     if declared is None or destination.kind is DestinationKind.INFERENCE_POOL:
-        return replace(asked, affinity=None)
-    return replace(asked, affinity=replace(affinity, table=table_of(_keys(destination), declared.table_size)))
+        return msgspec.structs.replace(asked, affinity=None)
+    return msgspec.structs.replace(
+        asked, affinity=replace(affinity, table=table_of(_keys(destination), declared.table_size))
+    )
 
 
 def with_cookie(changes: tuple[HeaderChanges, ...], cookie: HeaderChanges | None) -> tuple[HeaderChanges, ...]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import msgspec
 
-from .addressing import addressed
+from .addressing import Addressed, addressed
 from .admission.limits import Limits
 from .balancing import steered, with_cookie
 from .effective import ENVOY_REQUEST_TIMEOUT, KnownTerms
@@ -54,6 +53,10 @@ __all__ = [
 
 _PLAIN = TrafficPolicy()
 """How a mirror's endpoint is picked: the rule's policy is about the primary's."""
+
+type _Mirrored = tuple[tuple[MirrorPlan, ...], tuple[Mirror, ...], Address | None]
+
+_UNMIRRORED: _Mirrored = ((), (), None)
 
 
 class Director:
@@ -162,7 +165,9 @@ class Director:
         if backend.redirect is not None:
             return redirected(backend.redirect, facts, directed.path)
         destination = backend.destination
-        sent = addressed(rule, backend, directed.path, directed.cors)
+        terms, cors = self._terms.of(rule, backend), directed.cors
+        plain = terms.plain and cors is None
+        sent = Addressed(directed.path) if plain else addressed(rule, backend, directed.path, cors)
         path = sent.path
         request = self._read(facts, path, body)
         pool = destination.kind is DestinationKind.INFERENCE_POOL
@@ -191,8 +196,9 @@ class Director:
         picked, state, seconds = self.picking.pick(destination, rule.traffic, wanted, health)
         if isinstance(picked, NoEndpoint):
             return refusal_of(picked, destination, model, health)
-        mirrors, sampled_out, control = self._mirrors(rule, backend, facts, request, wanted, picked)
-        terms = self._terms.of(rule, backend)
+        mirrors, sampled_out, control = (
+            self._mirrors(rule, backend, facts, request, wanted, picked) if rule.mirrors else _UNMIRRORED
+        )
         return Plan(
             address=picked.view.address,
             cluster=rule.cluster,
@@ -233,7 +239,7 @@ class Director:
         assert rule is not None
         assert destination is not None
         picked, state, seconds = self.picking.pick(
-            destination, rule.traffic, replace(plan.wanted, avoid=tried), plan.health
+            destination, rule.traffic, msgspec.structs.replace(plan.wanted, avoid=tried), plan.health
         )
         if isinstance(picked, NoEndpoint):
             return refusal_of(picked, destination, plan.model, plan.health)
@@ -300,15 +306,13 @@ class Director:
         request: InferenceRequest | None,
         wanted: PickRequest,
         picked: Pick,
-    ) -> tuple[tuple[MirrorPlan, ...], tuple[Mirror, ...], Address | None]:
-        if not rule.mirrors:
-            return (), (), None
+    ) -> _Mirrored:
         chosen, sampled_out = mirrors_of(rule, backend, self._draw(rule, facts, request))
         plans = []
         for mirror in chosen:
             # The copy is of what the primary gets, whose model may have been rewritten.
             model = mirror.policy.candidate.model_name or wanted.model
-            asked = wanted if model == wanted.model else replace(wanted, model=model)
+            asked = wanted if model == wanted.model else msgspec.structs.replace(wanted, model=model)
             found, _, _ = self.picking.pick(mirror.destination, _PLAIN, asked)
             plans.append(MirrorPlan(mirror, None if isinstance(found, NoEndpoint) else found.view.address))
         primary = backend.destination if chosen else None
@@ -329,7 +333,7 @@ class Director:
         percent = max((mirror.policy.control.percent for mirror in rule.mirrors), default=0)
         if not percent or self._rng.random() * 100 >= percent or not self._calm(rule.cluster):
             return None
-        elsewhere = replace(wanted, avoid=frozenset((picked.endpoint,)))
+        elsewhere = msgspec.structs.replace(wanted, avoid=frozenset((picked.endpoint,)))
         again, _, _ = self.picking.pick(primary, rule.traffic, elsewhere, self.health.of(rule.cluster))
         return None if isinstance(again, NoEndpoint) else again.view.address
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .addressing import leaves_alone
 from .admission.limits import UNLIMITED, Limits
 from .plans import Effective
 from .routing.table import Backend, DestinationKind, Rule, Timeouts, TrafficPolicy
@@ -75,6 +76,8 @@ class Terms:
     backend: Backend
     limits: Limits
     timeouts: Effective
+    plain: bool
+    """Whether path, host and header fields are left as they are."""
 
 
 class KnownTerms:
@@ -93,6 +96,7 @@ class KnownTerms:
                 backend,
                 limits_of(rule.traffic),
                 timeouts_of(rule, pool=pool),
+                leaves_alone(rule, backend),
             )
         return known
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from .scheduling.picks import Pick
 
@@ -14,8 +15,7 @@ _KEPT = 8
 """A pick keeps its tables alive, so the number is small."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastPick:
+class LastPick(msgspec.Struct, frozen=True):
     at: float
     """Unix time."""
     exchange: str

@@ -53,7 +53,9 @@ def moved(plan: Plan, tried: Collection[str], draw: Callable[[], float]) -> Plan
         pool=backend.destination.ref,
         destination=backend.destination,
         target_model=choice.target,
-        wanted=resteered(replace(plan.wanted, model=choice.target), rule.traffic.balancer, backend.destination),
+        wanted=resteered(
+            msgspec.structs.replace(plan.wanted, model=choice.target), rule.traffic.balancer, backend.destination
+        ),
         body=body,
         path=sent.path.encode(),
         host=sent.host,
@@ -67,7 +69,7 @@ def at_choice(plan: Plan, address: Address, by: str) -> Plan:
     pick = plan.pick
     if pick is not None:
         view = next((each for each in pick.candidates if each.address == address), None)
-        pick = replace(
+        pick = msgspec.structs.replace(
             pick,
             view=view or EndpointView(str(address), address),
             profile="external",

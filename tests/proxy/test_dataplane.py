@@ -11,7 +11,6 @@ from mitmproxy.proxy import mode_specs
 
 from mirrorgate.errors import REPLIES, Refusal
 from mirrorgate.events import Event, Picked
-from mirrorgate.proxy.dataplane import _host_and_port
 from mirrorgate.testing.backends import Backend, Conversation, answering, response_bytes
 from mirrorgate.testing.clients import Client, request_bytes
 from mirrorgate.testing.in_loop import until
@@ -253,20 +252,3 @@ async def test_a_port_that_is_taken_is_told(run: Any) -> None:
         port = sock.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
             await running.gateway.plane.listen(mode_specs.ProxyMode.parse(f"gateway:80@{port}"), "127.0.0.1", port)
-
-
-@pytest.mark.parametrize(
-    ("authority", "expected"),
-    [
-        (b"a", ("a", 80)),
-        (b"a:81", ("a", 81)),
-        (b"[::1]:81", ("::1", 81)),
-        (b"[::1]", ("::1", 80)),
-        (b"a:", ("a:", 80)),
-        (b"a:99999", ("a:99999", 80)),
-        (b"", ("gateway.invalid", 80)),
-    ],
-)
-def test_flows_get_host_and_port_of_the_authority(authority: bytes, expected: tuple[str, int]) -> None:
-    """The listener's port where it names none."""
-    assert _host_and_port(authority, 80) == expected

@@ -7,6 +7,8 @@ import pytest
 from mirrorgate.proxy.heads import (
     Malformed,
     RequestHead,
+    field_lines,
+    host_and_port,
     named_by,
     render_response,
     request_head,
@@ -161,3 +163,27 @@ def test_response_heads_are_rendered() -> None:
         render_response(404, b"Not Found", [(b"a", b"1"), (b"b", b"")])
         == b"HTTP/1.1 404 Not Found\r\na: 1\r\nb: \r\n\r\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("authority", "expected"),
+    [
+        (b"a", ("a", 80)),
+        (b"a:81", ("a", 81)),
+        (b"[::1]:81", ("::1", 81)),
+        (b"[::1]", ("::1", 80)),
+        (b"a:", ("a:", 80)),
+        (b"a:99999", ("a:99999", 80)),
+        (b"", ("gateway.invalid", 80)),
+        (b"a" * 300 + b":1", ("a" * 300, 1)),
+    ],
+)
+def test_flows_gethost_and_port_of_the_authority(authority: bytes, expected: tuple[str, int]) -> None:
+    """The listener's port where it names none."""
+    assert host_and_port(authority, 80) == expected
+
+
+def test_field_lines() -> None:
+    """Each with its end; none of them is nothing."""
+    assert field_lines([(b"a", b"b"), (b"c", b"")]) == b"a: b\r\nc: \r\n"
+    assert field_lines(()) == b""

@@ -8,6 +8,7 @@ wrong: the body is JSON, an object, and its `model` is a string.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 
 import msgspec
 
@@ -99,6 +100,7 @@ _LARGEST = 2**63 - 1
 
 _NUMBERS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "n", "seed", "temperature")
 """The first three are one: the most tokens of an answer, the first that is given."""
+_numbers = attrgetter(*_NUMBERS)
 
 
 def parse_request(
@@ -132,8 +134,7 @@ def parse_request(
 
 def _understood(api: Api, read: RequestBody) -> InferenceRequest | BadRequest:
     given: dict[str, float] = {}
-    for param in _NUMBERS:
-        raw = getattr(read, param)
+    for param, raw in zip(_NUMBERS, _numbers(read), strict=True):
         if not raw or (value := number(raw)) is None:
             continue
         if not -_LARGEST <= value <= _LARGEST:

@@ -64,8 +64,8 @@ def usage_of(tail: bytes) -> Usage | None:
         return None
     window = tail[field.end() : field.end() + _LONGEST]
     counts: dict[bytes, int] = {}
-    for match in _COUNT.finditer(window):
-        counts.setdefault(match[1], int(match[2]))
+    for name, count in _COUNT.findall(window):
+        counts.setdefault(name, int(count))
     prompt = counts.get(b"prompt", counts.get(b"input"))
     completion = counts.get(b"completion", counts.get(b"output"))
     if prompt is None and completion is None:

@@ -51,7 +51,6 @@ class _Reader(ABC):
     def __init__(self, max_head: int) -> None:
         self._max_head = max_head
         self._fields: list[tuple[bytes, bytes]] = []
-        self._size = 0
         self._unfinished = 0
         """Bytes fed since a message began, or since a piece of its body came: llhttp and httptools hold no more than
         that of a head, of trailers or of a chunk's extensions."""
@@ -61,20 +60,22 @@ class _Reader(ABC):
         """Whether they go past the parser."""
 
     def on_message_begin(self) -> None:
-        self._fields = []
-        self._size = 0
-        self._unfinished = max(self._unfinished, 1)
+        self._fields.clear()
+        self._unfinished = self._unfinished or 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value) + 4
         self._fields.append((name, value))
-        if self._size > self._max_head or len(self._fields) > MAX_HEADER_FIELDS:
-            raise _too_large()
 
     def _take_fields(self) -> Fields:
+        """Return the fields of a head, or of trailers, that is complete."""
         fields = tuple(self._fields)
-        self._fields = []
-        self._size = 0
+        if fields:
+            self._fields.clear()
+            # What was fed since the message began is at least the head, and mostly well below the limit.
+            if len(fields) > MAX_HEADER_FIELDS or (
+                self._unfinished > self._max_head and sum([len(n) + len(v) + 4 for n, v in fields]) > self._max_head
+            ):
+                raise _too_large()
         self._unfinished = 0
         return fields
 
@@ -94,7 +95,7 @@ class _Reader(ABC):
             raise cause if cause is not None else error from None
         except httptools.HttpParserError as error:
             raise Malformed(str(error) or "malformed HTTP") from None
-        if self._unfinished > self._max_head:
+        if self._unfinished > self._max_head or len(self._fields) > MAX_HEADER_FIELDS:
             raise _too_large()
         if self._missing >= _PAST:
             self._past = True

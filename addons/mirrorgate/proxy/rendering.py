@@ -11,7 +11,7 @@ from ..errors import LocalReply
 from ..inference.errors import openai_error
 from ..plans import Plan, Refused
 from ..routing.filters import apply
-from .heads import HOP_BY_HOP, RequestHead, ResponseHead, named_by, without_unfit_trailers
+from .heads import HOP_BY_HOP, RequestHead, ResponseHead, field_lines, named_by, without_unfit_trailers
 from .sketch import ResponseSketch
 
 __all__ = [
@@ -209,7 +209,7 @@ def last_chunk(trailers: http.Headers | None) -> bytes:
     """Render the end of a chunked body, with those trailers that may be sent on; a client's must not speak for us."""
     if not trailers:
         return b"0\r\n\r\n"
-    return b"0\r\n%b\r\n" % b"".join([b"%b: %b\r\n" % field for field in sent_trailers(trailers)])
+    return b"0\r\n%b\r\n" % field_lines(sent_trailers(trailers))
 
 
 def sent_trailers(trailers: http.Headers | None) -> Fields:

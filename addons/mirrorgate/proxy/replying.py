@@ -11,6 +11,7 @@ from ..admission.limits import UNLIMITED
 from ..errors import OVERFLOWS, REPLIES, LocalReply, Refusal
 from ..plans import Plan, Refused
 from ..routing.filters import apply
+from .heads import field_lines
 from .mitm import killed
 from .overriding import Overridden, overridden, override_of, response_of
 from .rendering import Fields, forwarded_head, last_chunk, local_fields, reason_of, reply_body, websocket_upgrade
@@ -49,7 +50,7 @@ def forward(carrier: Carrier, upstream: UpstreamLink, plan: Plan) -> None:
     rendered = b"%b %b HTTP/1.1\r\n%b\r\n" % (
         flow.request.data.method,
         plan.path,
-        b"".join([b"%b: %b\r\n" % field for field in fields]),
+        field_lines(fields),
     )
     if not upgrade:
         _mirror(carrier, plan, fields, body)

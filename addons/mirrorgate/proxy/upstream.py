@@ -20,7 +20,7 @@ from ..errors import Refusal
 from ..resources.server_tls import ServerTls
 from .connection_settings import ConnectionSettings, probe
 from .dialing import dial
-from .heads import Fields, Malformed, ResponseHead
+from .heads import Fields, Malformed, ResponseHead, field_lines
 from .http1 import ResponseReader
 from .http2_upstream import UNKNOWN_STREAMS, Http2Upstream
 from .http2_upstream_stream import UpstreamStream
@@ -96,8 +96,7 @@ class Upstream(asyncio.Protocol):
         trailers_known: bool,
     ) -> None:
         """Send a request's head."""
-        lines = b"".join([b"%b: %b\r\n" % field for field in fields])
-        self.write(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, lines))
+        self.write(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, field_lines(fields)))
 
     def write(self, data: bytes) -> None:
         if self._transport is not None:

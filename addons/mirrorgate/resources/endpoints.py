@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from .backend import IpEndpoint
@@ -23,9 +23,14 @@ class Address:
     name: str = ""
     """`namespace/name` of the Pod, or the object that names the endpoint."""
     labels: tuple[tuple[str, str], ...] = ()
+    _written: str = field(default="", init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        object.__setattr__(self, "_written", f"{host}:{self.port}")
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return self._written
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from .table import Backend, Destination, Mirror, ModelTarget, PoolModel, Rule
 
@@ -20,8 +21,7 @@ _PRIORITIES: Mapping[str | None, int] = {"Critical": 1, "Sheddable": -1}
 """What a criticality is as a priority; `Standard` and none declared are 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelChoice:
+class ModelChoice(msgspec.Struct, frozen=True):
     """Which model a request asks of a destination, and how much it matters."""
 
     target: str | None
@@ -43,8 +43,11 @@ def choose_backend(rule: Rule, draw: float) -> Backend | None:
 
     An invalid backendRef keeps its share, as `HTTPRouteRule.backendRefs` asks; the caller answers 500 for it.
     """
-    index = _weighted([backend.weight for backend in rule.backends], draw)
-    return None if index is None else rule.backends[index]
+    backends = rule.backends
+    if len(backends) == 1 and backends[0].weight > 0:
+        return backends[0]
+    index = _weighted([backend.weight for backend in backends], draw)
+    return None if index is None else backends[index]
 
 
 def resolve_model(
@@ -61,7 +64,7 @@ def resolve_model(
     Unknown objectives count as none.
     """
     declared = None
-    if model is not None:
+    if model is not None and destination.models:
         declared = next((entry for entry in destination.models if entry.name is None or entry.name == model), None)
     criticality = None if declared is None else declared.criticality
     target, source = model, ""

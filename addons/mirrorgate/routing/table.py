@@ -222,17 +222,17 @@ class Destination:
     """Who picks among the endpoints; `None` for our own picker."""
     tls: ServerTls | None = None
     """How the endpoints are spoken to; `None` in clear."""
+    ref: str = field(default="", init=False, compare=False)
+    """Such as `InferencePool default/vllm-llama2-7b-pool` or `Service default/candidate:8000`."""
+
+    def __post_init__(self) -> None:
+        port = "" if self.port is None else f":{self.port}"
+        object.__setattr__(self, "ref", f"{self.kind.value} {self.namespace}/{self.name}{port}")
 
     @property
     def http2(self) -> bool:
         """Whether the endpoints speak HTTP/2: with prior knowledge in clear, by ALPN over TLS."""
         return self.app_protocol == "kubernetes.io/h2c"
-
-    @property
-    def ref(self) -> str:
-        """Such as `InferencePool default/vllm-llama2-7b-pool` or `Service default/candidate:8000`."""
-        port = "" if self.port is None else f":{self.port}"
-        return f"{self.kind.value} {self.namespace}/{self.name}{port}"
 
 
 @dataclass(frozen=True, slots=True)

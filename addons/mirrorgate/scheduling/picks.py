@@ -5,6 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import msgspec
 
 from ..resources.endpoints import Address
 from .board import Board, largest_block
@@ -42,8 +45,7 @@ class Affinity:
     table: MaglevTable = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class PickRequest:
+class PickRequest(msgspec.Struct, frozen=True):
     """What a pick may know of a request."""
 
     model: str | None = None
@@ -173,8 +175,7 @@ class PickState:
         self._sight = None
 
 
-@dataclass(frozen=True, slots=True)
-class Scoring:
+class Scoring(msgspec.Struct, frozen=True):
     """What a scorer sees beside the candidates. Picks are kept, and this with them: nothing of the request's body is
     in it."""
 
@@ -182,7 +183,7 @@ class Scoring:
     """The model that the server is asked for."""
     blocks: int = 0
     """Blocks of the prompt that are looked for."""
-    matched: Mapping[str, int] = field(default_factory=dict)
+    matched: Mapping[str, int] = MappingProxyType({})
     """Endpoints that hold some of them, and how many."""
 
 
@@ -212,8 +213,7 @@ class NoEndpoint:
     profile: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(msgspec.Struct, frozen=True):
     """The picked endpoint, with what is needed to say why. The tables are put into words only when asked for."""
 
     view: EndpointView
@@ -224,9 +224,9 @@ class Pick:
     """A total for each candidate; empty where the profile has no scorers."""
     columns: Sequence[Column] = ()
     """Scorer, weight, and a score for each candidate."""
-    rate: Callable[[], Tables] | None = field(default=None, repr=False, compare=False)
+    rate: Callable[[], Tables] | None = None
     """Works out totals and columns when they are asked for, where the pick did not need them all."""
-    prefixes: Sequence[int] = field(default=(), repr=False)
+    prefixes: Sequence[int] = ()
     note: str = ""
     """How the picker chose."""
     dropped: int = 0

@@ -120,6 +120,17 @@ def pick(
         matched = state.prefixes.match(chain)
     scoring = Scoring(request.model, len(chain), matched)
     standings = None
+    if len(left) == 1:
+        return Pick(
+            view=left[0],
+            profile=profile.name,
+            candidates=left,
+            rate=partial(_rate, profile.scorers, left, scoring),
+            prefixes=chain,
+            note="the only candidate",
+            dropped=len(candidates) - 1,
+            panic=not left[0].healthy,
+        )
     if profile.weights is not None and not request.avoid:
         standings = state.standings(profile.weights, candidates, len(left))
     totals: Sequence[float] = ()

@@ -121,10 +121,13 @@ def line(event: ExchangeDone, requests: int = 1) -> bytes:
 
 def _values(event: ExchangeDone, requests: int) -> _Line:
     answered = event.response_duration
+    path = event.path
+    if "?" in path or "@" in path:
+        path = without_credentials(path)
     return _Line(
         start_time=_instant(event.started),
-        method=_text(event.method),
-        path=_text(without_credentials(event.path)),
+        method=event.method or None,
+        path=_text(path),
         protocol=event.protocol or None,
         response_code=event.status,
         response_flags=event.flag or "-",
