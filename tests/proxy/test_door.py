@@ -84,7 +84,7 @@ async def test_a_connection_too_many_is_closed_and_others_go_on(run: Any, settin
         assert (await client.request("GET", "/")).status == 200
     assert await turned_away(await running.client())
     plane = running.gateway.plane
-    assert plane.door.refused == {"total": 0, "address": 0} | {reason: 1}
+    assert plane.door.refused == {"total": 0, "address": 0, "overload": 0} | {reason: 1}
     assert (await first.request("GET", "/")).status == 200
     await second.close()
     await until(lambda: plane.door.open == 1)

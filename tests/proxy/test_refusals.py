@@ -27,6 +27,15 @@ def shedding_of(running: Any) -> Shedding:
     return shedding
 
 
+async def known(running: Any) -> Any:
+    """Connect a client whose first request has been served, which a connection is let in for."""
+    shedding, running.gateway.plane.shedding = running.gateway.plane.shedding, None
+    client = await running.client()
+    assert (await client.request("GET", "/")).status == 200
+    running.gateway.plane.shedding = shedding
+    return client
+
+
 def told(running: Any) -> list[RequestsShed]:
     """Return the batches, behind one more."""
     running.gateway.plane.shedding.tell()
@@ -43,7 +52,7 @@ async def test_a_request_is_refused_and_its_connection_stays(run: Any) -> None:
 
     running = await run(OK, Hears())
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     for _ in range(2):
         answer = await client.request("POST", "/some", body=b"x")
         assert (answer.status, answer.body) == (503, TEXT)
@@ -51,17 +60,17 @@ async def test_a_request_is_refused_and_its_connection_stays(run: Any) -> None:
         assert answer.head.header("content-type") == "text/plain"
         assert answer.head.header("date")
         assert answer.head.header("connection") is None
-    assert heard == []
+    assert heard == ["requestheaders"], "of the one before"
     running.gateway.plane.shedding = None
     assert (await client.request("GET", "/")).body == b"ok"
-    assert heard == ["requestheaders"]
+    assert heard == ["requestheaders"] * 2
 
 
 async def test_an_inference_client_gets_an_error_of_its_api(run: Any) -> None:
     """The body of OpenAI's errors."""
     running = await run(OK)
     shedding_of(running)
-    answer = await (await running.client()).request("POST", CHAT, body=b"{}")
+    answer = await (await known(running)).request("POST", CHAT, body=b"{}")
     assert answer.status == 503
     assert answer.json()["error"]["type"] == "server_error"
     assert answer.head.header("content-type") == "application/json"
@@ -71,7 +80,7 @@ async def test_every_request_counts_and_one_is_described(run: Any) -> None:
     """Who sent it, with what; a batch has one, and none is empty."""
     running = await run(OK)
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     fields = [("user-agent", "curl/8"), ("x-forwarded-for", "10.0.0.9"), ("x-request-id", "r-7")]
     await client.request("POST", "/some?x=1", fields, body=b"x")
     for _ in range(4):
@@ -95,7 +104,7 @@ async def test_a_body_is_not_waited_for(run: Any) -> None:
     """The answer comes behind the head, and ends the connection, whose rest nobody reads."""
     running = await run(OK)
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     await client.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n")
     answer = await client.answer()
     assert (answer.status, answer.head.header("connection")) == (503, "close")
@@ -107,7 +116,7 @@ async def test_a_client_that_waits_to_send_its_body_is_refused_before(run: Any) 
     """Without 100 Continue; what it sends all the same is not taken for a request."""
     running = await run(OK)
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     await client.send(b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 40\r\n\r\n")
     assert (await client.answer()).status == 503
     await client.send(b"GET /smuggled HTTP/1.1\r\nhost: a\r\nx: y\r\n\r\n")
@@ -119,7 +128,7 @@ async def test_a_pipeline_is_answered_in_order(run: Any) -> None:
     """Each request of it by itself."""
     running = await run(OK)
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     heads = [f"{what} HTTP/1.1\r\nhost: a\r\n\r\n".encode() for what in ("GET /1", "HEAD /2", "GET /3")]
     await client.send(b"".join(heads))
     assert (await client.answer()).body == TEXT
@@ -144,7 +153,7 @@ async def test_framing_is_as_strict_as_ever(run: Any, data: bytes, status: int, 
     """And a connection ends when it must."""
     running = await run(OK)
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     await client.send(data)
     answer = await client.answer()
     assert answer.status == status
@@ -159,7 +168,7 @@ async def test_head_has_no_body(run: Any) -> None:
     """Its answer says how long one would be."""
     running = await run(OK)
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     answer = await client.request("HEAD", "/")
     assert (answer.status, answer.body, answer.head.header("content-length")) == (503, b"", str(len(TEXT)))
     assert (await client.request("GET", "/")).body == TEXT
@@ -170,7 +179,7 @@ async def test_a_head_in_two_pieces_is_refused_as_well(run: Any) -> None:
     """It takes the way of those that have to be looked at."""
     running = await run(OK)
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     await client.send(b"GET / HTTP/1.1\r\nho", b"st: a\r\n\r\n", pause=0.01)
     assert (await client.answer()).status == 503
     assert (await client.request("GET", "/")).status == 503
@@ -191,7 +200,7 @@ async def test_a_leaving_gateway_says_so(run: Any) -> None:
     """The connection ends with the refusal."""
     running = await run(OK)
     shedding_of(running)
-    client = await running.client()
+    client = await known(running)
     running.gateway.plane.leaving = True
     answer = await client.request("GET", "/")
     assert (answer.status, answer.head.header("connection")) == (503, "close")
@@ -210,3 +219,20 @@ async def test_a_stream_of_http2_is_refused_and_its_connection_stays(run: Any) -
         running.gateway.plane.shedding = None
         assert (await client.request("GET", "/")).status == 200
     assert sum(event.count for event in running.gateway.events if isinstance(event, RequestsShed)) == 2
+
+
+async def test_what_a_connection_was_let_in_for_is_served(run: Any) -> None:
+    """Letting it in has cost more than the request; the second one has no such claim."""
+    running = await run(OK)
+    shedding_of(running)
+    client = await running.client()
+    assert (await client.request("GET", "/")).body == b"ok"
+    assert (await client.request("GET", "/")).status == 503
+
+
+async def test_a_connection_that_waited_is_not_let_in_again(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or thousands could be opened beforehand."""
+    monkeypatch.setattr("mirrorgate.proxy.client._WELCOME", 0.0)
+    running = await run(OK)
+    shedding_of(running)
+    assert (await (await running.client()).request("GET", "/")).status == 503

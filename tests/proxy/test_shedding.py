@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from mirrorgate.admission.overload import Overload
+from mirrorgate.proxy.client_side import Inbound
+from mirrorgate.proxy.heads import request_head
 from mirrorgate.proxy.shedding import Shedding
 from mirrorgate.testing.backends import answering, response_bytes
 
+HEAD = request_head(b"GET", b"/", "1.1", ((b"host", b"a"),), keep_alive=True, upgrading=False)
 OK = answering(response_bytes(body=b"ok"))
 
 
@@ -39,7 +42,7 @@ async def test_copies_are_left_out_first(run: Any, behind: float, control: bool,
     assert (shedding.control, shedding.mirrors) == (control, mirrors)
     assert running.gateway.plane.calm(cluster) is not control
     assert not shedding.late
-    assert not shedding.refuses()
+    assert not shedding.refuses(Inbound(HEAD))
     assert (await (await running.client()).request("GET", "/")).status == 200
 
 
@@ -59,13 +62,14 @@ async def test_the_metrics_say_what_is_shed(run: Any) -> None:
 async def test_the_share_is_of_what_was_asked_since_it_was_told(run: Any) -> None:
     """Refused by those that were refused or admitted; nothing asked is nothing refused."""
     running = await run(OK)
-    shedding = shedding_of(running)
     client = await running.client()
+    assert (await client.request("GET", "/")).status == 200
+    shedding = shedding_of(running)
     await asyncio.sleep(0.02)  # longer than a round may take, and no round is told of
     for _ in range(3):
         assert (await client.request("GET", "/")).status == 503
     shedding.watch(asyncio.get_running_loop())  # a round begins, whose front is served
-    assert not shedding.refuses()
+    assert not shedding.refuses(Inbound(HEAD))
     shedding.tell()
     shares = [sample.value for sample in shedding.samples() if sample.name == "mirrorgate_overload_refused_share"]
     assert shares == [0.75]

@@ -31,6 +31,9 @@ __all__ = ["ClientConnection"]
 _HELD_MOST = 64 * 1024
 """Bytes held back behind a request for a switch of protocols, until the upstream has answered it."""
 
+_WELCOME = 1.0
+"""Seconds for which a connection's first request is not refused for overload: letting it in has cost more than that."""
+
 _LINGER = 1.0
 """Seconds for which what a client still sends is read and dropped behind the last answer, so that the answer is not
 lost to a reset. Envoy's delayed close takes as long."""
@@ -60,6 +63,8 @@ class ClientConnection(asyncio.Protocol):
         self._error: Malformed | None = None
         self._farewell = Farewell()
         self._closed = False
+        self._welcome = 0.0
+        """Until when the next request is served whatever else is to do, as it is the first."""
         self._first: bytes | None = b""
         """What may still become the preface of HTTP/2; `None` once it is known to be none."""
 
@@ -74,6 +79,7 @@ class ClientConnection(asyncio.Protocol):
         self.client = new_client(peer, own, stock_mode(own[1] or 80))
         self.client.tls = self.port.tls
         self.since = time.monotonic()
+        self._welcome = self.since + _WELCOME
         plane.connected(self)
         pending = plane.hooks.fire("client_connected", self.client)
         if pending is not None:
@@ -120,7 +126,13 @@ class ClientConnection(asyncio.Protocol):
         if self.carrier is None and self._reader.idle:
             shedding = self.plane.shedding
             self.since = time.monotonic()  # a head begins; its later bytes do not earn it more time
-            late = shedding is not None and shedding.late and self.writable and not self._queue
+            late = (
+                shedding is not None
+                and self.since > self._welcome
+                and shedding.late
+                and self.writable
+                and not self._queue
+            )
             if late and shedding is not None and shedding.refusals.answer(self, data):
                 return
         self._read(data)
@@ -185,6 +197,7 @@ class ClientConnection(asyncio.Protocol):
 
     def request_head(self, head: RequestHead) -> None:
         self._receiving = Inbound(head)
+        self._receiving.welcome, self._welcome = self._receiving.began < self._welcome, 0.0
         self._queue.append(self._receiving)
 
     def request_body(self, data: bytes) -> None:

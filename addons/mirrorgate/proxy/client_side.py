@@ -23,6 +23,7 @@ class Inbound:
 
     __slots__ = (
         "began", "buffered", "carrier", "direct", "ended", "flow", "head", "pieces", "received", "started", "trailers",
+        "welcome",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead) -> None:
@@ -31,6 +32,8 @@ class Inbound:
         """For people and records to read."""
         self.began = time.monotonic()
         """From which durations count."""
+        self.welcome = False
+        """Whether it is the one that a connection was let in for, however busy the gateway is meanwhile."""
         self.pieces: list[bytes] = []
         self.buffered = 0
         self.received = 0

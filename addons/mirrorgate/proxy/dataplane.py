@@ -35,6 +35,7 @@ from .carrying import Carrier
 from .client import ClientConnection
 from .client_side import ClientLink, ClientSide, Inbound
 from .connection_settings import ConnectionSettings, settings_of
+from .crowd import Crowd
 from .door import Door, Doorway, deepen
 from .flow_control import FlowControl
 from .heads import host_and_port
@@ -160,8 +161,10 @@ class Dataplane:
         bound = Port(mode.logical_port, tls=mode.terminates_tls)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_SWEEP, self._sweep)
-        greet, shared = lambda: Doorway(self._turns_away, lambda: self._greet(bound)), self.sharing is not None or None
-        server = await loop.create_server(greet, host, port, backlog=1, reuse_port=shared)
+        shared, turns_away, serving = self.sharing is not None or None, self._turns_away, lambda: self._greet(bound)
+        crowd = Crowd(self, lambda: Doorway(turns_away, serving), tls=bound.tls)
+        greet = lambda: Doorway(turns_away, serving, crowd.take_in)  # noqa: E731
+        server = crowd.server = await loop.create_server(greet, host, port, backlog=1, reuse_port=shared)
         deepen(server)
         self.ports.update((sock.getsockname()[1], mode.logical_port) for sock in server.sockets)
         return server
@@ -253,7 +256,7 @@ class Dataplane:
 
     def start(self, client: ClientSide, inbound: Inbound) -> None:
         """Begin an exchange."""
-        if self.shedding is not None and self.shedding.refuses() and inbound.flow is None:
+        if self.shedding is not None and self.shedding.refuses(inbound):
             self.shedding.refusals.answer_head(client, inbound)
             return
         carrier = Carrier(self, client, inbound)

@@ -23,8 +23,8 @@ class Door:
 
     def __init__(self) -> None:
         self.open = 0
-        self.refused = {"total": 0, "address": 0}
-        """Connections that were turned away, by the limit that they were over."""
+        self.refused = {"total": 0, "address": 0, "overload": 0}
+        """Connections that were turned away, by the limit that they were over, or because the event loop is behind."""
         self._of: dict[str, int] = {}
 
     def turns_away(self, address: str, most: int, most_of_one: int) -> bool:
@@ -53,21 +53,30 @@ class Door:
 
 
 class Doorway(asyncio.Protocol):
-    """What hears of a new connection first: it turns it away, or gives it to the protocol that serves it."""
+    """What hears of a new connection first: it turns it away, or gives it to the protocol that serves it. Then it calls
+    `behind`, for those that wait behind it."""
 
-    def __init__(self, turns_away: Callable[[str], bool], serving: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        turns_away: Callable[[str], bool],
+        serving: Callable[[], asyncio.Protocol],
+        behind: Callable[[], None] | None = None,
+    ) -> None:
         self._turns_away = turns_away
         self._serving = serving
+        self._behind = behind
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         peer = transport.get_extra_info("peername")
         if self._turns_away(peer[0] if peer else ""):
             transport.abort()
-            return
-        protocol = self._serving()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
+        else:
+            protocol = self._serving()
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+        if self._behind is not None:
+            self._behind()
 
 
 def deepen(server: asyncio.Server) -> None:

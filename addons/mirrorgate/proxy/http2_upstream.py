@@ -137,6 +137,7 @@ class Http2Upstream(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
+        before = self.session.state_machine.state
         try:
             found = self.session.receive_data(data)
         except H2Error:
@@ -145,6 +146,7 @@ class Http2Upstream(asyncio.Protocol):
             return
         for event in found:
             if isinstance(event, events.ConnectionTerminated):
+                self.session.state_machine.state = before  # the library takes it for the end of all
                 self._go_away(event)
             else:
                 self._take(event)

@@ -14,6 +14,7 @@ from .refusals import Refusals
 from .rounds import Rounds
 
 if TYPE_CHECKING:
+    from .client_side import Inbound
     from .dataplane import Dataplane
 
 __all__ = ["Shedding"]
@@ -70,14 +71,20 @@ class Shedding:
         waited = time.monotonic() - self._rounds.began
         return waited > overload.target and overload.refuses(waited, time.thread_time() - self._spent)
 
-    def refuses(self) -> bool:
-        """Tell whether a request that comes up now is refused; one that is not is taken for admitted."""
+    def refuses(self, inbound: Inbound) -> bool:
+        """Tell whether a request that comes up now is refused; one that is not is taken for admitted. What a person
+        replays, and what its connection was let in for, is not."""
         if not self._overload.sheds:
             return False
-        if self.late:
+        if self.late and not inbound.welcome and inbound.flow is None:
             return True
         self._admitted += 1
         return False
+
+    @property
+    def requests(self) -> bool:
+        """Whether requests are refused that come up late."""
+        return self._overload.sheds
 
     @property
     def mirrors(self) -> bool:

@@ -131,7 +131,7 @@ GROUPS: dict[Group, tuple[Spec, ...]] = {
                  _SCRAPE),
         _gauge("mirrorgate_downstream_connections", "listener", "Connections of clients that are open."),
         _counter("mirrorgate_downstream_connections_refused_total", "reason",
-                 "Connections of clients that were closed unread; `reason` is the limit: `total` or `address`.",
+                 "Connections of clients that were closed unread; by limit (`total`, `address`) or `overload`.",
                  _SCRAPE),
         _gauge("mirrorgate_buffered_body_bytes", "", "Bytes of request bodies that came in pieces and are in memory."),
         _gauge("mirrorgate_downstream_requests_active", "listener", "Requests of clients under way."),
