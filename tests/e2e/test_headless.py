@@ -15,7 +15,7 @@ from mirrorgate.testing.clients import request_bytes
 from mirrorgate.testing.gateways import CHAT, RunningGateway, chat_body, running_gateway, write_manifests
 from mirrorgate.testing.manifests import backend, gateway, http_route, mirror_to, reference
 from mirrorgate.testing.model_server.server import FakeModelServer
-from mirrorgate.testing.processes import free_port
+from mirrorgate.testing.processes import ProcessError, free_port
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -87,6 +87,31 @@ async def test_a_headless_gateway_imports_nothing_heavy(server: FakeModelServer,
     assert {"mirrorgate.wiring.addon", "mitmproxy.addons.script"} <= imported
     assert (imported | packages) & HEAVY == set()
     assert imported & LATER == set()
+
+
+async def test_a_shadow_process_comes_with_the_first_mirror(server: FakeModelServer, tmp_path: Path) -> None:
+    """A gateway that mirrors nothing has none; the one that a reload brings gets its copies."""
+    port = free_port()
+    config = tmp_path / "gateway.yaml"
+    alone = [*gateway(port), backend("model", server.port), http_route("models", reference("model"))]
+    write_manifests(config, alone)
+    async with running_gateway(config, port) as running:
+        assert (await running.chat("models.test")).status == 200
+        with pytest.raises(ProcessError, match="there are 0 shadow processes"):
+            running.shadow_pid()
+        manifests(tmp_path, server, port)
+
+        async def up() -> bool:
+            return await running.admin.metric("mirrorgate_shadow_up") == 1
+
+        await running.admin.until(up, "no shadow process is started for the mirror")
+        before = len(server.requests)
+        assert (await running.chat("models.test")).status == 200
+        await server.until(lambda: len(server.requests) == before + 2)
+        shadow = running.shadow_pid()
+        write_manifests(config, alone)
+        await running.process.printed(lambda line: "configuration generation 3 takes effect" in line)
+        assert running.shadow_pid() == shadow
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

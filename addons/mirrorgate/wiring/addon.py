@@ -179,7 +179,6 @@ class Gateway:
         self._health = HealthWatch(director.health, self._rng)
         self._start_telemetry(plane)
         GatewayInstance.listener = plane.listen
-        self._channel.start()
         self.adopt(self._configuration.snapshot)
         if scraper is not None:
             scraper.start()
@@ -203,6 +202,8 @@ class Gateway:
         self._applied = time.time()
         self._health.adopt()
         rules = rules_of(snapshot)
+        if any(rule.mirrors for rule in rules):
+            self._channel.start()  # stays once it runs: a reload may bring its mirrors back, and its verdicts
         if self._scraper is not None:
             self._scraper.update(scraped(snapshot))
         self._labels.adopt(rules)
