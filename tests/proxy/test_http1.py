@@ -55,6 +55,8 @@ def post(*fields: bytes, body: bytes = b"", version: bytes = b"1.1") -> bytes:
 
 
 CHUNKED = b"transfer-encoding: chunked"
+WHOLE_TRAILER = post(CHUNKED, body=b"0\r\nx: " + b"y" * MAX_HEAD + b"\r\n\r\n")
+PIPELINED = GET + b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * MAX_HEAD + b"\r\n\r\n" + GET
 
 MALFORMED_HEADS = {
     "length and coding": post(b"content-length: 3", CHUNKED, body=b"0\r\n\r\n"),
@@ -191,8 +193,21 @@ def test_nothing_comes_behind_a_close() -> None:
         post(CHUNKED, body=b"0\r\nx: " + b"y" * 2 * MAX_HEAD),
         post(CHUNKED, body=b"0\r\n" + b"x: y\r\n" * (MAX_HEADER_FIELDS + 2)),
         post(CHUNKED, body=b"3;" + b"y" * 2 * MAX_HEAD),
+        WHOLE_TRAILER,
+        PIPELINED,
     ],
-    ids=["value", "fields", "target", "whole value", "empty lines", "trailer", "trailers", "extension"],
+    ids=[
+        "value",
+        "fields",
+        "target",
+        "whole value",
+        "empty lines",
+        "trailer",
+        "trailers",
+        "extension",
+        "whole trailer",
+        "pipelined",
+    ],
 )
 @pytest.mark.parametrize("by", [1, 100, 4000])
 def test_nothing_that_is_collected_grows_without_end(data: bytes, by: int) -> None:
@@ -200,6 +215,14 @@ def test_nothing_that_is_collected_grows_without_end(data: bytes, by: int) -> No
     _, _, error = read_requests(data[at : at + by] for at in range(0, len(data), by))
     assert error is not None
     assert error.refusal in (Refusal.HEADERS_TOO_LARGE, Refusal.BAD_REQUEST if data.startswith(b"\r") else None)
+
+
+def test_what_comes_whole_has_limits_too() -> None:
+    """Behind another message, or another part of it, in the same piece."""
+    for data in (WHOLE_TRAILER, PIPELINED):
+        _, _, error = read_requests([data])
+        assert error is not None
+        assert error.refusal is Refusal.HEADERS_TOO_LARGE
 
 
 def test_bodies_may_be_of_any_size() -> None:

@@ -54,6 +54,11 @@ class _Reader(ABC):
         self._unfinished = 0
         """Bytes fed since a message began, or since a piece of its body came: llhttp and httptools hold no more than
         that of a head, of trailers or of a chunk's extensions."""
+        self._fed = 0
+        """Bytes that were fed last."""
+        self._most = 0
+        """What a head or trailers that end in what is fed now may have at most: they may have begun inside what was
+        fed before."""
         self._missing = 0
         """Bytes that are missing of a body of declared length."""
         self._past = False
@@ -71,9 +76,9 @@ class _Reader(ABC):
         fields = tuple(self._fields)
         if fields:
             self._fields.clear()
-            # What was fed since the message began is at least the head, and mostly well below the limit.
+            # What is fed holds all that is told of, several messages maybe, and is mostly well below the limit.
             if len(fields) > MAX_HEADER_FIELDS or (
-                self._unfinished > self._max_head and sum([len(n) + len(v) + 4 for n, v in fields]) > self._max_head
+                self._most > self._max_head and sum([len(n) + len(v) + 4 for n, v in fields]) > self._max_head
             ):
                 raise _too_large()
         self._unfinished = 0
@@ -83,6 +88,8 @@ class _Reader(ABC):
         self, parser: httptools.HttpRequestParser | httptools.HttpResponseParser, data: bytes | memoryview
     ) -> int | None:
         """Parse bytes. Where llhttp stopped for a switch of protocols, `None` when it took all."""
+        self._most = len(data) + (self._most if self._unfinished else self._fed)
+        self._fed = len(data)
         self._unfinished += len(data)
         try:
             parser.feed_data(data)
