@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFrame, SettingsFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
 from mitmproxy import http
 
 from mirrorgate.proxy.dataplane import Settings
@@ -481,6 +481,17 @@ async def test_idle_connection_is_closed(run: Any) -> None:
         assert client.goaway == NO_ERROR
 
 
+async def test_the_goaway_is_not_lost_to_what_comes_behind_it(run: Any) -> None:
+    """A client that has not seen it yet goes on sending: that is dropped for a while, and answered by no reset."""
+    running = await run(ECHO)
+    async with await connect(running) as client:
+        client.send_raw(HeadersFrame(2, b"\x82", flags=["END_HEADERS"]).serialize())  # a stream of the server's
+        await client.until_closed()
+        assert client.goaway == PROTOCOL_ERROR
+        client.send_raw(PingFrame(0, bytes(8)).serialize() * 100)
+        assert running.gateway.plane.connections
+
+
 async def test_drain_lets_requests_end(run: Any) -> None:
     """GOAWAY names the last request, which still gets its answer; one that comes later is refused."""
     release, asked = asyncio.Event(), asyncio.Event()
@@ -502,6 +513,18 @@ async def test_drain_lets_requests_end(run: Any) -> None:
         await client.until_closed()
         assert (stream.status, stream.body, stream.ended) == (200, b"whole", True)
         assert await draining
+
+
+async def test_upload_behind_a_goodbye(run: Any) -> None:
+    """A client's GOAWAY is no end of what it still sends, in the same piece or later."""
+    running = await run(answering(lambda request: response_bytes(body=request.body)))
+    async with await connect(running) as client:
+        stream = client.begin("POST", "/", ended=False)
+        client.session.send_data(stream.number, b"one ")
+        client.send_raw(GoAwayFrame(0, last_stream_id=0, error_code=0).serialize() + client.session.data_to_send())
+        await asyncio.sleep(0)
+        client.more(stream, b"two", ended=True)
+        assert (await client.until_over(stream)).body == b"one two"
 
 
 async def test_client_that_says_goodbye_gets_its_answers(run: Any) -> None:

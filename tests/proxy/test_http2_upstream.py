@@ -338,6 +338,22 @@ async def test_goaway_lets_requests_end(start: Any) -> None:
     assert rig.server.connections == 2
 
 
+async def test_goaway_with_the_rest_behind_it(start: Any) -> None:
+    """A server that stops sends its GOAWAY and goes on answering: in one piece, and in later ones."""
+    rig = await start(Server())
+    tasks = await rig.ask(count=2)
+    first, second = await rig.server.until(2)
+    goaway = GoAwayFrame(0, last_stream_id=second.number, error_code=0).serialize()
+    first.connection.send_headers(first.number, [(":status", "200")])
+    before = first.connection.data_to_send()
+    first.connection.send_data(first.number, b"first", end_stream=True)
+    first.writer.write(before + goaway + first.connection.data_to_send())
+    assert (await tasks[0]).body == b"first"
+    second.answer(b"second")
+    assert (await tasks[1]).body == b"second"
+    assert {done.flag for done in rig.gateway.done} == {"-"}
+
+
 async def test_goaway_gives_back_what_was_not_begun(start: Any) -> None:
     """A request above the last stream is refused, for a retry to send it elsewhere."""
     rig = await start(Server())

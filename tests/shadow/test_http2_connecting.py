@@ -10,6 +10,7 @@ import pytest
 from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from hyperframe.frame import GoAwayFrame
 
 from mirrorgate.records import Target
 from mirrorgate.resources.server_tls import ServerTls
@@ -64,6 +65,15 @@ def break_off(session: H2Connection, number: int) -> None:
     session.send_headers(number, [(":status", "200")])
     session.send_data(number, b"half")
     session.reset_stream(number, 2)
+
+
+def answer_and_go(session: H2Connection, number: int) -> None:
+    """As a server does that is being stopped: its last stream is this one."""
+    session.send_headers(number, [(":status", "200"), ("content-type", "text/event-stream")])
+    before = session.data_to_send()
+    session.send_data(number, b"data: one\n\n", end_stream=True)
+    after = session.data_to_send()
+    session._data_to_send += before + GoAwayFrame(0, last_stream_id=number, error_code=0).serialize() + after
 
 
 def go_away(session: H2Connection, number: int) -> None:
@@ -136,3 +146,9 @@ async def test_what_breaks(ask: Any, reply: Reply, kept: bytes) -> None:
     found, _ = await ask(reply)
     assert found.outcome is LegOutcome.RESET
     assert b"".join(found.chunks) == kept
+
+
+async def test_an_answer_behind_a_goaway(ask: Any) -> None:
+    """It is whole: a candidate that is being rolled out anew has broken nothing."""
+    found, _ = await ask(answer_and_go)
+    assert (found.outcome, b"".join(found.chunks)) == (LegOutcome.COMPLETE, b"data: one\n\n")

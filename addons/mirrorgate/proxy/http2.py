@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -41,6 +42,10 @@ _AT_ONCE = 16 * 1024
 _UNREAD = 10.0
 """Seconds without progress that a client may take over the rest of an answer, once its exchange is over."""
 
+_LINGER = 1.0
+"""Seconds for which what a client still sends is read and dropped behind the last frame, so that neither the end of an
+answer nor the GOAWAY is lost to a reset. Envoy's delayed close takes as long."""
+
 _DEFAULT_WINDOW = 65535
 
 _USELESS = (events.PingReceived, events.PriorityUpdated, events.RemoteSettingsChanged, events.WindowUpdated)
@@ -57,6 +62,7 @@ class Http2Connection(asyncio.Protocol):
         self.writable = True
         self.closed = False
         self._transport = transport
+        self._discarding = False
         limits, now = plane.settings.http2, time.monotonic()
         self._limits = limits
         self._streams: dict[int, Http2Stream] = {}
@@ -86,9 +92,11 @@ class Http2Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
+        if self._discarding:
+            return
         for start in range(0, len(data), _AT_ONCE):
             self._receive(data[start : start + _AT_ONCE])
-            if self.closed or self._transport.is_closing():
+            if self.closed or self._discarding or self._transport.is_closing():
                 return
         self.flush()
         begun, self._begun = self._begun, []
@@ -129,7 +137,7 @@ class Http2Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Hand what the library has framed to the socket."""
         data = self.session.data_to_send()
-        if data and not self.closed:
+        if data and not self.closed and not self._discarding:
             self._transport.write(data)
 
     def earned(self) -> None:
@@ -156,8 +164,8 @@ class Http2Connection(asyncio.Protocol):
         """Take note that a stream is over on both sides."""
         if self._streams.pop(stream.number, None) is not None and not self._streams:
             self._since = time.monotonic()
-            if self._last is not None and not self.closed:
-                self._transport.close()
+            if self._last is not None:
+                self._linger()
 
     # For the data plane
 
@@ -175,15 +183,15 @@ class Http2Connection(asyncio.Protocol):
             if stream.carrier is not None:
                 hurry(stream.carrier)
         self.go_away()
-        if not self._streams and not self.closed:
-            self._transport.close()
+        if not self._streams:
+            self._linger()
 
     def go_away(self) -> None:
         """Tell the client which of its requests is the last one; it goes elsewhere with others.
 
         The library would send nothing after a GOAWAY of its own.
         """
-        if self._last is None and not self.closed:
+        if self._last is None and not self.closed and not self._discarding:
             self._last = self.session.highest_inbound_stream_id
             self._transport.write(GoAwayFrame(0, last_stream_id=self._last, error_code=0).serialize())
 
@@ -201,9 +209,9 @@ class Http2Connection(asyncio.Protocol):
         elif self._unfinished is not None and now - self._unfinished > settings.head_timeout:
             self._end(ErrorCodes.ENHANCE_YOUR_CALM, Refusal.REQUEST_HEADER_TIMEOUT, "a head takes too long")
         elif not self._streams:
-            if now - self._since > settings.idle_timeout:
+            if now - self._since > settings.idle_timeout and not self._discarding:
                 self.go_away()
-                self._transport.close()
+                self._linger()
         else:
             for stream in [stream for stream in self._streams.values() if stream.stuck]:
                 if now - stream.since > _UNREAD:
@@ -213,7 +221,6 @@ class Http2Connection(asyncio.Protocol):
     # Frames
 
     def _receive(self, data: bytes) -> None:
-        before = self.session.state_machine.state
         try:
             found = self.session.receive_data(data)
         except H2Error as error:
@@ -249,9 +256,6 @@ class Http2Connection(asyncio.Protocol):
                 self._trailers(event)
             elif isinstance(event, events.StreamEnded):
                 self._stream_ended(event)
-            elif isinstance(event, events.ConnectionTerminated):
-                # The client says that it opens no more streams. The library takes it for the end of all.
-                self.session.state_machine.state = before
         buffer = self.session.incoming_buffer
         if not buffer._data and not buffer._headers_buffer:
             self._unfinished = None
@@ -347,7 +351,22 @@ class Http2Connection(asyncio.Protocol):
         if self.session.state_machine.state is not ConnectionState.CLOSED:
             self.session.close_connection(code)
         self.flush()
-        self._since = time.monotonic()
-        self._transport.close()
+        self._linger()
         for stream in list(self._streams.values()):
             stream.left()
+
+    def _linger(self) -> None:
+        """Say nothing more, and close once the client has seen that."""
+        if self.closed or self._discarding:
+            return
+        self._discarding = True
+        self._unfinished = None
+        self._since = time.monotonic()
+        if self._transport.can_write_eof():
+            with contextlib.suppress(OSError):  # a reset that the loop has not told of yet
+                self._transport.write_eof()
+        asyncio.get_running_loop().call_later(_LINGER, self._close_after_linger)
+
+    def _close_after_linger(self) -> None:
+        if not self.closed:
+            self._transport.close()

@@ -9,6 +9,8 @@ from h2.connection import AllowedStreamIDs, H2Connection
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream
 
+from ..http2_lasting import LastingSession
+
 __all__ = ["session_of"]
 
 
@@ -18,7 +20,7 @@ class _Settings(Settings):
     max_concurrent_streams = property(lambda self: 2**31 - 1)
 
 
-class _Session(H2Connection):
+class _Session(LastingSession):
     """A connection without the library's check of Content-Length, which would end all streams over one's fault."""
 
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:

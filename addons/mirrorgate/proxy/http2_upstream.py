@@ -137,7 +137,6 @@ class Http2Upstream(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
-        before = self.session.state_machine.state
         try:
             found = self.session.receive_data(data)
         except H2Error:
@@ -146,7 +145,6 @@ class Http2Upstream(asyncio.Protocol):
             return
         for event in found:
             if isinstance(event, events.ConnectionTerminated):
-                self.session.state_machine.state = before  # the library takes it for the end of all
                 self._go_away(event)
             else:
                 self._take(event)

@@ -11,10 +11,10 @@ from typing import Final
 
 from h2 import events
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
+from ..http2_lasting import LastingSession
 from ..records import Headers, Target
 from .answering import AnswerReader, LegOutcome
 
@@ -42,7 +42,7 @@ class Http2Connection(asyncio.Protocol):
         """Set whenever more of the request may perhaps be sent."""
         self._writable = True
         self.last_received = 0.0
-        self._session = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        self._session = LastingSession(H2Configuration(client_side=True, header_encoding=None))
 
     @property
     def closed(self) -> bool:

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 from h2 import events
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.exceptions import H2Error
+
+from ..http2_lasting import LastingSession
 
 __all__ = ["Http2Client", "Http2Stream"]
 
@@ -51,7 +52,7 @@ class Http2Client:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, timeout: float) -> None:
         self.timeout = timeout
-        self.session = H2Connection(
+        self.session = LastingSession(
             H2Configuration(header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False)
         )
         self.streams: dict[int, Http2Stream] = {}
@@ -172,11 +173,7 @@ class Http2Client:
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:
             while data := await reader.read(65536):
-                machine = self.session.state_machine
-                before = machine.state
                 for event in self.session.receive_data(data):
-                    if isinstance(event, events.ConnectionTerminated):
-                        machine.state = before  # the library takes a GOAWAY for the end of all
                     self._take(event)
                 self.flush()
                 self._changed.set()

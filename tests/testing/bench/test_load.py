@@ -31,7 +31,7 @@ async def loaded(scenario: Scenario) -> tuple[Load, Origin]:
     async with server:
         load = Watched(scenario, server.sockets[0].getsockname()[1])
         async with asyncio.timeout(60):
-            await load.run(0.0, load.something.wait(), None, None)
+            await load.run(0.0, load.something.wait(), None)
     return load, origin
 
 
@@ -45,6 +45,7 @@ async def test_what_is_asked_is_answered(name: str) -> None:
     assert (load.seen.events > 0) == bool(scenario.events)
     assert len(load.seen.delays) == load.seen.events
     assert all(delay >= 0 for delay in load.seen.delays)
+    assert len(load.seen.gaps) < load.seen.events or not load.seen.events
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -62,7 +63,7 @@ async def test_a_server_that_is_not_there_is_an_error() -> None:
     server.close()
     await server.wait_closed()
     load = Load(dataclasses.replace(SCENARIOS["small"], connections=1), port)
-    await load.run(0.0, asyncio.sleep(0.1), None, None)
+    await load.run(0.0, asyncio.sleep(0.1), None)
     assert load.seen.errors > 0
     assert load.seen.e2e == []
 
@@ -82,5 +83,5 @@ async def test_clients_keep_their_connections() -> None:
         port = server.sockets[0].getsockname()[1]
         load = Watched(dataclasses.replace(SCENARIOS["small"], connections=2), port)
         async with asyncio.timeout(60):
-            await load.run(0.0, load.something.wait(), None, None)
+            await load.run(0.0, load.something.wait(), None)
     assert made == 2

@@ -2,8 +2,10 @@
 
 import pytest
 
-from mirrorgate.testing.bench.measures import Measure, spread
+from mirrorgate.testing.bench.measures import Footprint, Measure, spread
 from mirrorgate.testing.bench.results import Results
+
+FOOTPRINT = Footprint(proxy="a", idle=1000, clients=100, with_clients=2000, streams=20, with_streams=3000)
 
 
 def measure(proxy: str, number: int, cpu: float, requests: int = 1) -> Measure:
@@ -18,6 +20,33 @@ def test_a_ratio_is_taken_within_its_round() -> None:
     assert results.ratio("a", "b", "small", lambda m: m.cpu_per_request) == 3.0
     assert results.median("a", "small", lambda m: m.cpu) == 5.0
     assert (results.rounds, results.proxies, results.scenarios) == (3, ["a", "b"], ["small"])
+
+
+def test_a_difference_is_taken_within_its_round() -> None:
+    """As a ratio is; a round that only one of them has says nothing."""
+    runs = [
+        measure("a", 0, 2.0),
+        measure("b", 0, 0.5),
+        measure("a", 1, 30.0),
+        measure("b", 1, 10.0),
+        measure("a", 2, 9.0),
+    ]
+    results = Results(runs, "here")
+    assert results.difference("a", "b", "small", lambda m: m.cpu) == (1.5 + 20.0) / 2
+    assert results.difference("a", "c", "small", lambda m: m.cpu) is None
+
+
+def test_a_part_is_measured_anew_over_the_others() -> None:
+    """What was measured again goes, with all of its rounds; the rest stays."""
+    before = Results([measure("a", 0, 1.0), measure("a", 1, 1.0), measure("b", 0, 2.0)], "there", [FOOTPRINT])
+    results = Results([measure("a", 0, 3.0)], "here").over(before)
+    assert [(m.proxy, m.cpu) for m in results.measures] == [("b", 2.0), ("a", 3.0)]
+    assert (results.machine, results.footprints) == ("here", [FOOTPRINT])
+
+
+def test_a_footprint_is_a_difference() -> None:
+    """A stream beside the clients that are there already, a client beside nothing."""
+    assert (FOOTPRINT.per_client, FOOTPRINT.per_stream) == (10.0, 50.0)
 
 
 def test_a_run_without_answers_has_no_cost() -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from mirrorgate.testing.bench.usage import cpu_nanoseconds, descendants, resident_bytes, spent
+from mirrorgate.testing.bench.usage import cpu_nanoseconds, descendants, resident_bytes, shadow_processes, spent
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's process clocks")
 
@@ -19,6 +19,15 @@ def test_a_child_belongs_to_the_tree() -> None:
         assert resident_bytes(child.pid) > 0
         child.communicate(b"\n")
     assert child.pid not in descendants(os.getpid())
+
+
+def test_a_shadow_process_is_known_by_its_command() -> None:
+    """Among all that a gateway has started."""
+    command = [sys.executable, "-c", "input()", "-m", "mirrorgate.shadow"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+        assert child.pid in shadow_processes(os.getpid())
+        child.communicate(b"\n")
+    assert child.pid not in shadow_processes(os.getpid())
 
 
 def test_work_shows_as_time_spent() -> None:

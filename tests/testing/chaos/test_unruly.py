@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from mirrorgate.testing.chaos.asks import LEG_HEADER, Ask
+from mirrorgate.testing.chaos.crowd import Ended, ask
 from mirrorgate.testing.chaos.unruly import FLOOD_PIECE, UnrulyServer, deaf_port
 from mirrorgate.testing.clients import Client
 
@@ -45,3 +46,22 @@ async def test_a_deaf_port_takes_nobody_in() -> None:
     with deaf_port() as port, pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
             await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_failure_for_each_time() -> None:
+    """The first, the second, and the last from there on."""
+    question = Ask("ask-1", "calm.test", faults={"primary": "close=0|early=500|"})
+    async with UnrulyServer() as server:
+        for ended in (Ended.CUT, Ended.REFUSED, Ended.WHOLE, Ended.WHOLE):
+            async with await Client.connect(server.port) as client:
+                assert (await ask(client, question)).ended is ended
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_dropped(chunked: bool) -> None:
+    """After so many of its bytes, whatever its framing; one that is read whole is answered."""
+    async with UnrulyServer() as server:
+        for fault, ended in (("drop=1000", Ended.CUT), ("", Ended.WHOLE)):
+            question = Ask("ask-1", "calm.test", padding=500_000, chunked=chunked, faults={"primary": fault})
+            async with await Client.connect(server.port) as client:
+                assert (await ask(client, question)).ended is ended

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from .cells import count, mib, ms, table, times_of, us
 from .measures import Measure
+from .paced_tables import paced, troubled
+from .resource_tables import memory, workers
 from .results import Results
 from .scenarios import SCENARIOS, Unit
 
@@ -33,7 +36,7 @@ def written(results: Results) -> str:
     """Return the document as Markdown. What has not been run is left out."""
     parts = [_OPENING.format(machine=results.machine, rounds=results.rounds)]
     for unit, title in ((Unit.REQUEST, "A request"), (Unit.EVENT, "A streamed event")):
-        names = [name for name in results.scenarios if SCENARIOS[name].unit is unit]
+        names = [name for name in results.scenarios if SCENARIOS[name].unit is unit and name != "paced"]
         if names:
             parts.append(f"## {title}")
             parts += [f"- **{name}**: {SCENARIOS[name].title}" for name in names]
@@ -41,7 +44,10 @@ def written(results: Results) -> str:
             parts.append(_ratios(results, names, unit))
     if any(results.median(name, scenario, _beside) for name in results.proxies for scenario in results.scenarios):
         parts += ["## Mirroring", _MIRROR_TEXT, _mirrors(results)]
-    parts += ["## Time and memory", _TIME_TEXT, _times(results)]
+    for section in (paced, troubled, workers, memory):
+        parts += section(results)
+    if results.measures:
+        parts += ["## Time and memory of each run", _TIME_TEXT, _times(results)]
     errors = [m for m in results.measures if m.errors]
     if errors:
         parts.append("## Errors")
@@ -60,8 +66,12 @@ for planning. Memory is of the whole process tree after the run (PSS)."""
 
 def _costs(results: Results, scenarios: Sequence[str], unit: Unit) -> str:
     figure = _figure(unit)
-    rows = ([name, *(_us(results.median(name, each, figure)) for each in scenarios)] for name in results.proxies)
-    return _table(["CPU, µs", *scenarios], rows)
+    rows = (
+        [name, *(us(results.median(name, each, figure)) for each in scenarios)]
+        for name in results.proxies
+        if any(results.of(name, each) for each in scenarios)
+    )
+    return table(["CPU, µs", *scenarios], rows)
 
 
 def _ratios(results: Results, scenarios: Sequence[str], unit: Unit) -> str:
@@ -71,11 +81,11 @@ def _ratios(results: Results, scenarios: Sequence[str], unit: Unit) -> str:
         for ours in (name for name in results.proxies if name.startswith("mirrorgate")):
             for base in _BASES:
                 base = base + _MIRRORING if ours.endswith(_MIRRORING) else base
-                if base in results.proxies:
-                    ratios = (results.ratio(ours, base, each, figure) for each in scenarios)
-                    yield [f"{ours} / {base}", *(_times_of(ratio) for ratio in ratios)]
+                ratios = [results.ratio(ours, base, each, figure) for each in scenarios]
+                if any(ratios):
+                    yield [f"{ours} / {base}", *(times_of(ratio) for ratio in ratios)]
 
-    return _table(["ratio", *scenarios], rows())
+    return table(["ratio", *scenarios], rows())
 
 
 def _mirrors(results: Results) -> str:
@@ -87,29 +97,31 @@ def _mirrors(results: Results) -> str:
                 own = _figure(SCENARIOS[scenario].unit)
                 shadow = _beside_figure(SCENARIOS[scenario].unit)
                 share = results.median(name, scenario, _mirrored)
-                cells = (_us(results.median(name, scenario, figure)) for figure in (own, shadow))
+                cells = (us(results.median(name, scenario, figure)) for figure in (own, shadow))
                 yield [name, scenario, *cells, "–" if share is None else f"{share:.1%}"]
 
-    return _table(["proxy", "scenario", "proxy process, µs", "shadow process, µs", "copied"], rows())
+    return table(["proxy", "scenario", "proxy process, µs", "shadow process, µs", "copied"], rows())
 
 
 def _times(results: Results) -> str:
     def rows() -> Iterator[list[str]]:
         for scenario in results.scenarios:
             for name in results.proxies:
+                if not results.of(name, scenario):
+                    continue
                 cells = [
-                    _ms(results.median(name, scenario, lambda m: m.e2e.p50 if m.e2e else None)),
-                    _ms(results.median(name, scenario, lambda m: m.e2e.p99 if m.e2e else None)),
-                    _ms(results.median(name, scenario, lambda m: m.ttft.p50 if m.ttft else None)),
-                    _ms(results.median(name, scenario, lambda m: m.delay.p50 if m.delay else None)),
-                    _ms(results.median(name, scenario, lambda m: m.delay.p99 if m.delay else None)),
-                    _count(results.median(name, scenario, lambda m: m.requests / m.window)),
-                    _mib(results.median(name, scenario, lambda m: m.memory)),
+                    ms(results.median(name, scenario, lambda m: m.e2e.p50 if m.e2e else None)),
+                    ms(results.median(name, scenario, lambda m: m.e2e.p99 if m.e2e else None)),
+                    ms(results.median(name, scenario, lambda m: m.ttft.p50 if m.ttft else None)),
+                    ms(results.median(name, scenario, lambda m: m.delay.p50 if m.delay else None)),
+                    ms(results.median(name, scenario, lambda m: m.delay.p99 if m.delay else None)),
+                    count(results.median(name, scenario, lambda m: m.requests / m.window)),
+                    mib(results.median(name, scenario, lambda m: m.memory)),
                 ]
                 yield [scenario, name, *cells]
 
     head = ["scenario", "proxy", "E2E p50, ms", "p99", "TTFT p50", "event under way p50", "p99", "requests/s", "MiB"]
-    return _table(head, rows())
+    return table(head, rows())
 
 
 # Figures
@@ -136,38 +148,6 @@ def _mirrored(measure: Measure) -> float | None:
     if measure.mirrored is None or not measure.requests:
         return None
     return min(1.0, measure.mirrored / measure.requests)
-
-
-# Cells
-
-
-def _us(seconds: float | None) -> str:
-    return "–" if seconds is None else _short(seconds * 1e6)
-
-
-def _ms(seconds: float | None) -> str:
-    return "–" if seconds is None else _short(seconds * 1e3)
-
-
-def _mib(size: float | None) -> str:
-    return "–" if not size else f"{size / 2**20:,.0f}"
-
-
-def _count(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.0f}"
-
-
-def _times_of(ratio: float | None) -> str:
-    return "–" if ratio is None else f"{ratio:.2f}"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
-
-
-def _table(head: Sequence[str], rows: Iterator[list[str]]) -> str:
-    lines = [f"| {' | '.join(head)} |", f"|{'|'.join(['---'] + ['--:'] * (len(head) - 1))}|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ import msgspec
 
 from .measures import Measure, spread
 from .scenarios import SCENARIOS, Scenario
-from .usage import cpu_nanoseconds, resident_bytes, spent
+from .usage import cpu_nanoseconds, resident_bytes, shadow_processes, spent
 
 __all__ = ["Load", "main", "request_of"]
 
@@ -63,6 +63,7 @@ class _Seen:
     e2e: list[float] = field(default_factory=list)
     ttft: list[float] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
     events: int = 0
     errors: int = 0
 
@@ -75,6 +76,8 @@ class _Client(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._started = 0.0
         self._first = 0.0
+        self._latest = 0
+        """When the latest event came, in nanoseconds; 0 before the first."""
         self._transport: asyncio.Transport | None = None
         self._whole = False
         self.keeps = False
@@ -86,7 +89,7 @@ class _Client(asyncio.Protocol):
 
     def send(self, started: float) -> None:
         assert self._transport is not None
-        self._started, self._first, self._whole, self.keeps = started, 0.0, False, False
+        self._started, self._first, self._latest, self._whole, self.keeps = started, 0.0, 0, False, False
         self._parser = httptools.HttpResponseParser(self)
         self._transport.write(self._load.request)
 
@@ -103,11 +106,15 @@ class _Client(asyncio.Protocol):
         if self._parser is None:
             return
         load = self._load
-        if load.measuring and load.scenario.events:
+        if load.measuring and load.scenario.events and (stamps := _STAMP.findall(data)):
             now = time.monotonic_ns()
-            stamps = _STAMP.findall(data)
-            load.seen.events += len(stamps)
-            load.seen.delays.extend([(now - int(stamp)) / 1e9 for stamp in stamps])
+            seen = load.seen
+            seen.events += len(stamps)
+            seen.delays.extend([(now - int(stamp)) / 1e9 for stamp in stamps])
+            if self._latest:
+                seen.gaps.append((now - self._latest) / 1e9)
+            seen.gaps.extend([0.0] * (len(stamps) - 1))
+            self._latest = now
         parser = self._parser
         try:
             parser.feed_data(data)
@@ -162,10 +169,11 @@ class Load:
         self._clients: set[_Client] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(
-        self, warmup: float, window: Awaitable[Any], pid: int | None, beside: int | None
-    ) -> dict[str, float | int]:
-        """Send for `warmup` seconds, measure until `window` is over, and return what the processes used meanwhile."""
+    async def run(self, warmup: float, window: Awaitable[Any], pid: int | None) -> dict[str, float | int]:
+        """Send for `warmup` seconds, measure until `window` is over, and return what the processes used meanwhile.
+
+        The shadow processes of a gateway are told apart.
+        """
         loop = asyncio.get_running_loop()
         scenario = self.scenario
         if scenario.rate:
@@ -174,12 +182,14 @@ class Load:
             for number in range(scenario.connections):
                 self._go(self._begin(scenario.ramp * number / scenario.connections))
         await asyncio.sleep(scenario.ramp + warmup)
-        used = [cpu_nanoseconds(root) if root else {} for root in (pid, beside)]
+        used, shadows = (cpu_nanoseconds(pid), shadow_processes(pid)) if pid else ({}, [])
         began = loop.time()
         self.measuring = True
         await window
-        after = [cpu_nanoseconds(root) if root else {} for root in (pid, beside)]
+        after = cpu_nanoseconds(pid) if pid else {}
         self.measuring = False
+        if pid:
+            shadows += shadow_processes(pid)
         took = loop.time() - began
         memory = resident_bytes(pid) if pid else 0
         self._stopping = True
@@ -192,10 +202,10 @@ class Load:
         for client in list(self._clients):
             client.close()
         await asyncio.sleep(0)  # for the transports to go
-        apart = spent(used[1], after[1]) / 1e9
+        apart = spent(used, {each: after[each] for each in set(shadows) if each in after}) / 1e9
         return {
             "window": took,
-            "cpu": spent(used[0], after[0]) / 1e9 - apart,
+            "cpu": spent(used, after) / 1e9 - apart,
             "beside": apart,
             "memory": memory,
             "unfinished": self._under_way,
@@ -263,7 +273,7 @@ class Load:
 
 async def _measured(parsed: argparse.Namespace) -> Measure:
     load = Load(SCENARIOS[parsed.scenario], parsed.port)
-    used = await load.run(parsed.warmup, asyncio.sleep(parsed.window), parsed.pid, parsed.beside)
+    used = await load.run(parsed.warmup, asyncio.sleep(parsed.window), parsed.pid)
     seen = load.seen
     return Measure(
         scenario=parsed.scenario,
@@ -276,6 +286,7 @@ async def _measured(parsed: argparse.Namespace) -> Measure:
         e2e=spread(seen.e2e),
         ttft=spread(seen.ttft),
         delay=spread(seen.delays),
+        itl=spread(seen.gaps) if load.scenario.interval else None,
         cpu=float(used["cpu"]),
         beside=float(used["beside"]),
         memory=int(used["memory"]),
@@ -290,7 +301,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--proxy", default="")
     parser.add_argument("--round", type=int, default=0)
     parser.add_argument("--pid", type=int, help="of the proxy; its children count, too")
-    parser.add_argument("--beside", type=int, help="a child of the proxy that is told apart")
     parser.add_argument("--warmup", type=float, default=0.7)
     parser.add_argument("--window", type=float, default=3.0)
     measure = asyncio.run(_measured(parser.parse_args(arguments)))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-__all__ = ["Measure", "Spread", "spread"]
+__all__ = ["Footprint", "Measure", "Spread", "spread"]
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -33,6 +33,8 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     """To the first byte of the answer's body."""
     delay: Spread | None = None
     """How long an event was under way from the server to the client."""
+    itl: Spread | None = None
+    """Between two events of a stream as they come to the client."""
     cpu: float = 0.0
     """Of the proxy's process, or of all of its workers."""
     beside: float = 0.0
@@ -51,6 +53,32 @@ class Measure(msgspec.Struct, frozen=True, kw_only=True):
     def cpu_per_event(self) -> float | None:
         """CPU seconds; `None` when nothing was streamed."""
         return self.cpu / self.events if self.events else None
+
+
+class Footprint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a proxy and its children hold in memory, in bytes (PSS)."""
+
+    proxy: str
+    idle: int
+    """After a few requests, with nothing under way."""
+    clients: int
+    """Connections of clients that idle behind one answered request each."""
+    with_clients: int
+    """With those."""
+    streams: int
+    """Answers that are being streamed."""
+    with_streams: int
+    """With those beside the connections."""
+
+    @property
+    def per_client(self) -> float:
+        """Bytes that a client's idle connection takes."""
+        return (self.with_clients - self.idle) / self.clients
+
+    @property
+    def per_stream(self) -> float:
+        """Bytes that a stream takes, its two connections included."""
+        return (self.with_streams - self.with_clients) / self.streams
 
 
 def spread(values: Iterable[float]) -> Spread | None:

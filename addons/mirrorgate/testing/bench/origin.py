@@ -50,6 +50,8 @@ class Trouble(enum.StrEnum):
     """Its answers never end, as fast as they are read."""
     CRASH = "crash"
     """It resets every connection with its first request."""
+    KILL = "kill"
+    """It answers well, but the gateway's process for it is killed again and again (`rounds.py`)."""
 
 
 class Origin:

@@ -37,7 +37,8 @@ def draw(results: Results, folder: Path) -> None:
     if not panels:
         return
     with mpl.rc_context(STYLE):
-        drawn = Figure(figsize=(9.0, 1.0 + 0.34 * len(results.proxies)), layout="constrained")
+        shown = max(sum(bool(results.of(name, each)) for name in results.proxies) for each, _, _ in panels)
+        drawn = Figure(figsize=(9.0, 1.0 + 0.34 * shown), layout="constrained")
         for place, (scenario, title, figure) in enumerate(panels, 1):
             axes = drawn.add_subplot(1, len(panels), place)
             found = [(name, results.median(name, scenario, figure)) for name in reversed(results.proxies)]

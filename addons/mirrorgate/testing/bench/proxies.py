@@ -42,6 +42,8 @@ class Proxy:
     trouble: Trouble | None = None
     """Of the shadow that it mirrors to."""
     workers: int = 1
+    direct: bool = False
+    """Whether there is none: clients ask the server itself."""
     environment: Mapping[str, str] | None = None
 
 
@@ -81,6 +83,10 @@ def responseheaders(flow):
     if flow.response.headers.get("content-type", "").startswith("text/event-stream"):
         flow.response.stream = True
 """
+
+
+def _nothing(folder: Path, ports: Ports, named: Mapping[str, str]) -> list[str]:
+    raise Unavailable("there is nothing to start")
 
 
 def _mitmdump(folder: Path, ports: Ports, named: Mapping[str, str]) -> list[str]:
@@ -181,6 +187,7 @@ def _litellm(folder: Path, ports: Ports, named: Mapping[str, str]) -> list[str]:
 PROXIES = {
     proxy.name: proxy
     for proxy in (
+        Proxy("direct", _nothing, direct=True),
         Proxy("mirrorgate", _mirrorgate()),
         Proxy("mitmdump", _mitmdump),
         Proxy("envoy", _envoy()),

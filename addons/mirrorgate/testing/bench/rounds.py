@@ -1,7 +1,8 @@
 """Runs every scenario through every proxy, in alternating rounds.
 
-A scenario visits all proxies before the next one begins, and every other round in reverse, so that a ratio is taken
-between runs that lie close in time. Proxies and the clients have cores of their own where there are two.
+A scenario visits its proxies before the next one begins, and every other round in reverse, so that a ratio is taken
+between runs that lie close in time. Proxies and the clients have cores of their own where there are two. A gateway
+whose shadow is in trouble is started for its run alone: what the shadow goes on with is nobody else's.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +22,23 @@ import msgspec
 from ..clients import Client, WireError
 from ..processes import Process, free_port
 from .measures import Measure
+from .origin import Trouble
 from .proxies import Ports, Proxy, Unavailable
 from .scenarios import Scenario
-from .usage import descendants
+from .usage import shadow_processes
 
-__all__ = ["Plan", "run"]
+__all__ = ["Plan", "origin_server", "proxy_process", "run"]
 
 _START = 60.0
 """Seconds that a proxy has to get ready; LiteLLM takes the longest."""
+_KILLED_EVERY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is run."""
 
-    proxies: Sequence[Proxy]
-    scenarios: Sequence[Scenario]
+    work: Sequence[tuple[Scenario, Sequence[Proxy]]]
     rounds: int
     window: float
     """Seconds that are measured."""
@@ -43,12 +47,15 @@ class Plan:
     """Paths of programs by name."""
     folder: Path
     """For configurations."""
+    until: float
+    """Monotonic time by which everything is to be over: no round begins that would take longer, but for the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
     proxy: Proxy
-    process: Process
+    process: Process | None
+    """`None` where clients ask the server itself."""
     port: int
     shadow: int | None
     """The port of the shadow that it mirrors to."""
@@ -58,24 +65,39 @@ async def run(plan: Plan, told: Callable[[str], None]) -> list[Measure]:
     """Run everything and return what was measured; a proxy that is not installed is left out with a word to `told`."""
     measures: list[Measure] = []
     async with contextlib.AsyncExitStack() as stack:
-        origin = await stack.enter_async_context(_origin())
-        running = []
-        for proxy in plan.proxies:
+        origin = await stack.enter_async_context(origin_server())
+        running: dict[str, _Running] = {}
+        for proxy in {proxy.name: proxy for _, proxies in plan.work for proxy in proxies}.values():
+            if proxy.trouble is not None:
+                continue
             try:
-                running.append(await stack.enter_async_context(_started(proxy, origin, plan)))
+                running[proxy.name] = await stack.enter_async_context(_started(proxy, origin, plan))
             except (Unavailable, TimeoutError, OSError) as error:
                 told(f"{proxy.name} is left out: {error}")
+        took = 0.0
         for number in range(plan.rounds):
-            for scenario in plan.scenarios:
-                for each in running if number % 2 == 0 else running[::-1]:
-                    measure = await _measured(each, scenario, number, plan)
+            began = time.monotonic()
+            if number and began + took > plan.until:
+                told(f"there is no time for round {number}")
+                break
+            for scenario, proxies in plan.work:
+                for proxy in proxies if number % 2 == 0 else proxies[::-1]:
+                    if proxy.trouble is not None:
+                        async with _started(proxy, origin, plan) as troubled:
+                            measure = await _measured(troubled, scenario, number, plan)
+                    elif proxy.name in running:
+                        measure = await _measured(running[proxy.name], scenario, number, plan)
+                    else:
+                        continue
                     told(_line(measure))
                     measures.append(measure)
+            took = time.monotonic() - began
     return measures
 
 
 @contextlib.asynccontextmanager
-async def _origin(trouble: str | None = None) -> AsyncIterator[int]:
+async def origin_server(trouble: str | None = None) -> AsyncIterator[int]:
+    """Run the server behind the proxies, on the core of the clients; yields its port."""
     command = [sys.executable, "-m", f"{__package__}.origin", *(["--trouble", trouble] if trouble else [])]
     with _on(_harness_cores()):
         process = Process(command)
@@ -88,19 +110,33 @@ async def _origin(trouble: str | None = None) -> AsyncIterator[int]:
 
 @contextlib.asynccontextmanager
 async def _started(proxy: Proxy, origin: int, plan: Plan) -> AsyncIterator[_Running]:
+    if proxy.direct:
+        yield _Running(proxy, None, origin, None)
+        return
     async with contextlib.AsyncExitStack() as stack:
-        shadow = await stack.enter_async_context(_origin(proxy.trouble)) if proxy.mirrors else None
+        shadow = await stack.enter_async_context(origin_server(proxy.trouble)) if proxy.mirrors else None
         ports = Ports(free_port(), origin, shadow if shadow is not None else free_port())
-        folder = plan.folder / proxy.name
-        folder.mkdir(parents=True, exist_ok=True)
-        process = Process(proxy.command(folder, ports, plan.programs), environment=proxy.environment)
-        with _on(_proxy_cores(proxy.workers)):
-            await process.__aenter__()
-        stack.push_async_callback(process.stop)
+        process = await stack.enter_async_context(proxy_process(proxy, ports, plan.folder, plan.programs))
+        yield _Running(proxy, process, ports.own, shadow)
+
+
+@contextlib.asynccontextmanager
+async def proxy_process(
+    proxy: Proxy, ports: Ports, folder: Path, programs: Mapping[str, str]
+) -> AsyncIterator[Process]:
+    """Run a proxy until the block ends, on its cores; it answers by then. Raises `Unavailable` or `TimeoutError`."""
+    folder = folder / proxy.name
+    folder.mkdir(parents=True, exist_ok=True)
+    process = Process(proxy.command(folder, ports, programs), environment=proxy.environment)
+    with _on(_proxy_cores(proxy.workers)):
+        await process.__aenter__()
+    try:
         await _answers(process, ports.own)
         if proxy.workers > 1:
             await process.printed("workers share the listeners", timeout=_START)
-        yield _Running(proxy, process, ports.own, shadow)
+        yield process
+    finally:
+        await process.stop()
 
 
 async def _answers(process: Process, port: int) -> None:
@@ -122,31 +158,41 @@ async def _answers(process: Process, port: int) -> None:
 
 async def _measured(running: _Running, scenario: Scenario, number: int, plan: Plan) -> Measure:
     command = [sys.executable, "-m", f"{__package__}.load", scenario.name]
-    pid = running.process.pid
     settings: dict[str, object] = {
         "port": running.port,
         "proxy": running.proxy.name,
         "round": number,
-        "pid": pid,
         "warmup": plan.warmup,
         "window": plan.window,
     }
-    if (beside := _shadow_process(pid)) is not None:
-        settings["beside"] = beside
+    if running.process is not None:
+        settings["pid"] = running.process.pid
     for name, value in settings.items():
         command += [f"--{name}", str(value)]
     came = await _requests(running.shadow)
     with _on(_harness_cores()):
         process = Process(command)
         await process.__aenter__()
-    try:
-        line = await process.printed(lambda line: line.startswith("{"), timeout=plan.window + plan.warmup + 60)
-    finally:
-        await process.stop()
+    async with asyncio.TaskGroup() as beside:
+        killing = beside.create_task(_killing(running))
+        try:
+            line = await process.printed(lambda line: line.startswith("{"), timeout=plan.window + plan.warmup + 60)
+        finally:
+            killing.cancel()
+            await process.stop()
     measure = msgspec.json.decode(line, type=Measure)
     if came is None or running.proxy.trouble is not None:
         return measure
     return msgspec.structs.replace(measure, mirrored=(await _requests(running.shadow) or 0) - came)
+
+
+async def _killing(running: _Running) -> None:
+    """Kill the gateway's shadow process whenever there is one, where that is its trouble."""
+    while running.proxy.trouble is Trouble.KILL and running.process is not None:
+        for pid in shadow_processes(running.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await asyncio.sleep(_KILLED_EVERY)
 
 
 async def _requests(port: int | None) -> int | None:
@@ -156,15 +202,6 @@ async def _requests(port: int | None) -> int | None:
     async with await Client.connect(port) as client:
         answer = await client.request("GET", "/stats", [("host", "stats")])
     return int(answer.json()["requests"])
-
-
-def _shadow_process(root: int) -> int | None:
-    """Return the shadow process of a gateway, `None` when it has none."""
-    for pid in descendants(root):
-        with contextlib.suppress(OSError):
-            if b"mirrorgate.shadow" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return pid
-    return None
 
 
 def _line(measure: Measure) -> str:

@@ -36,7 +36,7 @@ class Scenario:
     rate: float = 0.0
     """Requests a second, sent whatever the server does; 0 sends the next one when the last one is answered."""
     ramp: float = 0.0
-    """Seconds over which the clients begin."""
+    """Seconds over which the clients begin; as long as a stream, so that beginnings stay spread."""
 
 
 SCENARIOS = {
@@ -49,7 +49,7 @@ SCENARIOS = {
         Scenario("download", "an answer of 10 MB, 4 clients", connections=4, answer_bytes=10_000_000),
         Scenario("stream", "64 streams, 100 events a second each", Unit.EVENT, 64, events=200, interval=0.01, ramp=1.0),
         Scenario("torrent", "16 streams, events as fast as they are read", Unit.EVENT, 16, events=200),
-        Scenario("many", "256 streams, 20 events a second each", Unit.EVENT, 256, events=60, interval=0.05, ramp=2.0),
+        Scenario("paced", "256 streams, 20 events a second each", Unit.EVENT, 256, events=60, interval=0.05, ramp=3.0),
         Scenario("rate", "50 small requests a second, whatever happens", connections=256, rate=50.0),
     )
 }

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 
-__all__ = ["cpu_nanoseconds", "descendants", "resident_bytes", "spent"]
+__all__ = ["cpu_nanoseconds", "descendants", "resident_bytes", "shadow_processes", "spent"]
 
 _PROCESS_CLOCK = 2
 """The kind of a process's CPU clock that counts user and system time of all of its threads (`clock_getcpuclockid`)."""
@@ -25,6 +25,16 @@ def descendants(root: int) -> list[int]:
     while left:
         found.append(left.pop())
         left.extend(children.get(found[-1], ()))
+    return found
+
+
+def shadow_processes(root: int) -> list[int]:
+    """Return the shadow processes of a gateway."""
+    found = []
+    for pid in descendants(root):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+            if b"mirrorgate.shadow" in file.read():
+                found.append(pid)
     return found
 
 

@@ -11,11 +11,12 @@ from ..backends import response_bytes
 from ..clients import request_bytes
 from ..gateways import CHAT, chat_body
 
-__all__ = ["ENDLESS", "LEGS", "LEG_HEADER", "Ask", "fault_header", "wire"]
+__all__ = ["ENDLESS", "LEGS", "LEG_HEADER", "Ask", "fault_header", "pieces", "wire"]
 
 ENDLESS = b": nothing\n\n"
 """What an answer without end repeats."""
 LEGS = ("primary", "candidate", "control")
+_CHUNK = 10_000
 LEG_HEADER = "x-mirrorgate-leg"
 """By which a server tells whose copy it got; without it, it is the primary's."""
 
@@ -37,19 +38,35 @@ class Ask:
     padding: int = 0
     """Bytes of prompt beside the id."""
     faults: Mapping[str, str] = field(default_factory=dict)
-    """By leg, what the server is to do instead of answering (`unruly.UnrulyServer`)."""
+    """By leg, what the server is to do instead of answering (`unruly.UnrulyServer`); `|` parts what it does when it
+    is asked again."""
+    tries: int = 1
+    """How often the gateway may send it."""
+    chunked: bool = False
+    """Whether the body comes in chunks, without its length."""
+
+    def fields(self) -> list[tuple[str, str]]:
+        """Return the header fields that tell it apart."""
+        faults = [(fault_header(leg), fault) for leg, fault in self.faults.items()]
+        return [("user-agent", self.id), ("x-words", str(self.words)), *faults]
+
+    def body(self) -> bytes:
+        """Return the body, without framing."""
+        prompt = f"{self.id} " + "x" * self.padding
+        messages = [{"role": "user", "content": prompt}]
+        return json.dumps(chat_body(messages=messages, stream=self.stream, user=self.id)).encode()
 
     def request(self) -> bytes:
         """Return the request as bytes."""
-        headers = [("host", self.host), ("user-agent", self.id), ("x-words", str(self.words))]
-        headers += [(fault_header(leg), fault) for leg, fault in self.faults.items()]
-        prompt = f"{self.id} " + "x" * self.padding
-        body = chat_body(messages=[{"role": "user", "content": prompt}], stream=self.stream, user=self.id)
-        return request_bytes("POST", CHAT, headers, body)
+        fields, body = [("host", self.host), *self.fields(), ("content-type", "application/json")], self.body()
+        if not self.chunked:
+            return request_bytes("POST", CHAT, fields, body)
+        parts = [body[at : at + _CHUNK] for at in range(0, len(body), _CHUNK)]
+        return request_bytes("POST", CHAT, fields, chunks=parts)
 
     def answer(self) -> bytes:
         """Return the body of the right answer, without framing."""
-        return b"".join(_pieces(self.id, self.words, self.stream))
+        return b"".join(pieces(self.id, self.words, self.stream))
 
     def begins(self, got: bytes) -> bool:
         """Tell whether what came of an answer that was cut is right."""
@@ -60,14 +77,15 @@ class Ask:
 
 def wire(id: str, words: int, stream: bool) -> bytes:
     """Return the right answer as a server sends it: a stream in a chunk for each event, else with its length."""
-    pieces = _pieces(id, words, stream)
+    parts = pieces(id, words, stream)
     if not stream:
-        return response_bytes(200, pieces[0], ("content-type", "application/json"))
+        return response_bytes(200, parts[0], ("content-type", "application/json"))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    return head + b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
-def _pieces(id: str, words: int, stream: bool) -> list[bytes]:
+def pieces(id: str, words: int, stream: bool) -> list[bytes]:
+    """Return the body of the right answer, in a piece for each event of a stream."""
     said = [f"{id}/{number} " for number in range(words)]
     usage = {"prompt_tokens": 3, "completion_tokens": words, "total_tokens": words + 3}
     if not stream:

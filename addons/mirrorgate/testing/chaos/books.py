@@ -12,15 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from ..gateways import RunningGateway
 from .crowd import Ended, Told
-from .unruly import UnrulyServer
 
-__all__ = ["Books", "Held", "Sums"]
+__all__ = ["Books", "Held", "Server", "Sums"]
 
 _HELD = (
     "mirrorgate_downstream_connections",
@@ -36,6 +35,18 @@ _LOOKS = 100
 _NO_BYTE = ("reset=0", "close=0")
 _MIB = 1024 * 1024
 _RECORD = "mirrorgate.exchange/v1"
+
+
+class Server(Protocol):
+    """What the books want of a server."""
+
+    seen: Counter[tuple[str, str]]
+    """How often each leg of each ask came, its head at least."""
+    answered: Counter[tuple[str, str]]
+    """How often each was given its whole right answer."""
+
+    def hang_up(self) -> None:
+        """Close every connection in good order."""
 
 
 class Sums:
@@ -77,7 +88,7 @@ class Books:
     """One gateway's. `open` when it is warm and idle; then note what clients tell, and `balance`."""
 
     gateway: RunningGateway
-    servers: tuple[UnrulyServer, ...]
+    servers: tuple[Server, ...]
     log: Path
     journal: Path
     told: list[Told] = field(default_factory=list)
@@ -156,15 +167,21 @@ class Books:
                 yield f"{told.ask.id} {told.ended} is {len(mine)} times in the access log"
             elif must and mine[0]["response_code"] != told.status:
                 yield f"{told.ask.id} got {told.status}, logged is {mine[0]['response_code']}"
+            if mine and (times := self._sum("seen", told.ask.id, "primary")) > mine[0]["attempts"]:
+                yield f"{told.ask.id} came {times} times, logged are {mine[0]['attempts']} attempts"
             if told.ended is Ended.WHOLE and (answers := self._sum("answered", told.ask.id, "primary")) != 1:
                 yield f"{told.ask.id} is whole, and was answered {answers} times"
         yield from (f"logged, and asked by nobody: {id}" for id in logged if id)
         # A leg of the shadow goes out again when its kept connection ends without a byte of an answer.
         again = {(each.ask.id, leg) for each in self.told for leg, how in each.ask.faults.items() if how in _NO_BYTE}
+        tries = {each.ask.id: each.ask.tries for each in self.told}
+        came: Counter[tuple[str, str]] = Counter()
         for server in self.servers:
-            for (id, leg), times in server.seen.items():
-                if times > (2 if leg != "primary" and (id, leg) in again else 1):
-                    yield f"{id} came {times} times as {leg}"
+            came.update(server.seen)
+        for (id, leg), times in came.items():
+            most = tries.get(id, 1) if leg == "primary" else 2 if (id, leg) in again else 1
+            if times > most:
+                yield f"{id} came {times} times as {leg}"
 
     def _mirrors(
         self, lines: list[dict[str, Any]], records: list[dict[str, Any]], sums: Sums, restarted: bool

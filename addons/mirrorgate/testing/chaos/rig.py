@@ -9,12 +9,26 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..certificates import Authority
+from ..clients import Client
 from ..gateways import RunningGateway, running_gateway, write_manifests
-from ..manifests import Object, backend, gateway, http_route, mirror_to, reference, shadow_policy, traffic_policy
+from ..http2_client import Http2Client
+from ..manifests import (
+    Object,
+    backend,
+    gateway,
+    http_route,
+    https_gateway,
+    mirror_to,
+    reference,
+    shadow_policy,
+    traffic_policy,
+)
 from ..processes import free_port
 from .asks import Ask
-from .books import Books
+from .books import Books, Server
 from .crowd import Manner, Told, ask, misbehave, pipeline
+from .crowd_http2 import ask_http2
 from .unruly import UnrulyServer, deaf_port
 
 __all__ = ["ChaosRig", "chaos_rig"]
@@ -38,6 +52,9 @@ class ChaosRig:
     candidate: UnrulyServer
     books: Books
     rng: random.Random
+    secure_port: int
+    """Where clients speak TLS; 0 without an authority."""
+    authority: Authority | None
     objects: Sequence[Object]
     """What the gateway is configured with."""
     _asked: int = field(default=0)
@@ -80,6 +97,37 @@ class ChaosRig:
             [told] = self._noted([await misbehave(client, question, manner, self.rng)])
             return told
 
+    async def tell_secure(self, *questions: Ask, at_once: int = 16) -> list[Told]:
+        """Ask everything over TLS, each over a connection of its own."""
+        assert self.authority is not None
+        room, tls = asyncio.Semaphore(at_once), self.authority.client()
+
+        async def one(question: Ask) -> Told:
+            async with room:
+                client = await Client.connect(self.secure_port, timeout=60.0, tls=tls, server_name="gateway.test")
+                async with client:
+                    return await ask(client, question)
+
+        return self._noted(await asyncio.gather(*(one(question) for question in questions)))
+
+    async def connect_http2(self, *, secure: bool = False) -> Http2Client:
+        """Open a client's connection that speaks HTTP/2: by ALPN where it is secure, else with prior knowledge."""
+        if not secure:
+            return await Http2Client.connect(self.gateway.port, timeout=60.0)
+        assert self.authority is not None
+        tls = self.authority.client("h2")
+        return await Http2Client.connect(self.secure_port, tls=tls, server_name="gateway.test", timeout=60.0)
+
+    async def tell_http2(self, *questions: Ask, connections: int = 2, secure: bool = False) -> list[Told]:
+        """Ask everything at once, over so many connections."""
+
+        async def some(mine: Sequence[Ask]) -> list[Told]:
+            async with await self.connect_http2(secure=secure) as client:
+                return await asyncio.gather(*(ask_http2(client, question) for question in mine))
+
+        told = await asyncio.gather(*(some(questions[at::connections]) for at in range(connections)))
+        return self._noted([each for some in told for each in some])
+
     def _noted(self, told: list[Told]) -> list[Told]:
         self.books.note(*told)
         return told
@@ -94,30 +142,44 @@ async def chaos_rig(
     environment: Mapping[str, str] | None = None,
     content: str = "full",
     more: Sequence[Object] = (),
+    servers: Sequence[Server] = (),
+    authority: Authority | None = None,
 ) -> AsyncIterator[ChaosRig]:
-    """Run a gateway that is warm, with its books open; `more` are further objects of its configuration."""
+    """Run a gateway that is warm, with its books open.
+
+    `more` are further objects of its configuration, `servers` their servers; with an authority it has a port where
+    clients speak TLS, too.
+    """
     journal, log = folder / "journal", folder / "access.log"
     settings = {"shadow_journal": str(journal), "gateway_access_log": str(log), "gateway_drain_timeout": "2"}
     # A test machine that is busy is no overload of the gateway: what is refused here is refused for its case.
     settings |= {"gateway_overload_lag": "0"}
     async with UnrulyServer() as primary, UnrulyServer() as candidate:
         with deaf_port() as deaf:
-            port, config = free_port(), folder / "gateway.yaml"
+            port, config, secure = free_port(), folder / "gateway.yaml", 0
             ports = {"primary": primary.port, "candidate": candidate.port, "nobody": free_port(), "deaf": deaf}
-            objects = [*_manifests(port, ports, content), *more]
+            listeners = gateway(port)
+            if authority is not None:
+                secure = free_port()
+                listeners = [
+                    *https_gateway(secure, {"": ["gateway"]}, http=[port]),
+                    authority.secret("gateway", "gateway.test"),
+                ]
+            objects = [*listeners, *_manifests(ports, content), *more]
             write_manifests(config, objects)
             async with running_gateway(
                 config, port, options=settings | dict(options or {}), environment=environment
             ) as started:
-                books = Books(started, (primary, candidate), log, journal / "exchanges.jsonl")
-                rig = ChaosRig(started, primary, candidate, books, random.Random(seed), objects)
+                books = Books(started, (primary, candidate, *servers), log, journal / "exchanges.jsonl")
+                rng = random.Random(seed)
+                rig = ChaosRig(started, primary, candidate, books, rng, secure, authority, objects)
                 await rig.tell(*(rig.ask(stream=number % 2 == 0) for number in range(8)), at_once=2)
                 await books.open()
                 yield rig
 
 
-def _manifests(port: int, ports: Mapping[str, int], content: str) -> list[Object]:
-    objects = [*gateway(port), *(backend(name, number) for name, number in ports.items())]
+def _manifests(ports: Mapping[str, int], content: str) -> list[Object]:
+    objects = [backend(name, number) for name, number in ports.items()]
     for route, (primary, candidate) in _ROUTES.items():
         seconds = "1s" if route == "impatient" else "60s"
         connect = "500ms" if route == "deaf" else "30s"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from types import TracebackType
@@ -15,7 +16,7 @@ from ..backends import Backend, Conversation, Received
 from ..model_server.malformed import GARBAGE, MALFORMED
 from .asks import ENDLESS, LEG_HEADER, fault_header, wire
 
-__all__ = ["FLOOD_PIECE", "UnrulyServer", "deaf_port"]
+__all__ = ["FLOOD_PIECE", "UnrulyServer", "deaf_port", "fault_of", "streams"]
 
 FLOOD_PIECE = bytes(1 << 20)
 _PATIENCE = 600.0
@@ -33,10 +34,13 @@ class UnrulyServer:
     - `garbage`; `malformed=VARIANT` as in `model_server.malformed`
     - `stale=SECONDS`: the right answer, and soon after it the connection's end, unannounced
     - `early=STATUS`: an answer before the body is read; `deaf`: the body is never read
+    - `drop=N`: a reset after N bytes of the body, framing included
+
+    With `|` between them, several failures are those of the first time, the second and so on; the last one stays.
     """
 
-    def __init__(self) -> None:
-        self._backend = Backend(self._serve)
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._backend = Backend(self._serve, tls=tls)
         self.seen: Counter[tuple[str, str]] = Counter()
         """How often each leg of each ask came, its head at least."""
         self.answered: Counter[tuple[str, str]] = Counter()
@@ -75,15 +79,19 @@ class UnrulyServer:
             leg = head.header(LEG_HEADER) or "primary"
             id = head.header("user-agent") or ""
             self.seen[id, leg] += 1
-            kind, _, value = (head.header(fault_header(leg)) or "").partition("=")
+            kind, value = fault_of(head.header(fault_header(leg)), self.seen[id, leg])
             if kind == "deaf":
                 await asyncio.Event().wait()
             if kind == "early":
                 await talk.answer(int(value), b"too early")
                 await _body(talk, head)  # else the end of the connection would be a reset
                 return None
+            if kind == "drop":
+                await talk.exactly(int(value))
+                talk.reset()
+                return None
             body = await _body(talk, head)
-            right = wire(id, int(head.header("x-words") or 1), _streams(body))
+            right = wire(id, int(head.header("x-words") or 1), streams(body))
             if await self._answer(talk, kind, value, right):
                 self.answered[id, leg] += 1
             if kind == "stale":
@@ -142,7 +150,15 @@ async def _body(talk: Conversation, head: Received) -> bytes:
     return b"".join(pieces)
 
 
-def _streams(body: bytes) -> bool:
+def fault_of(header: str | None, times: int) -> tuple[str, str]:
+    """Return kind and value of the failure that a header asks for, when the request comes for the so-manieth time."""
+    faults = (header or "").split("|")
+    kind, _, value = faults[min(times, len(faults)) - 1].partition("=")
+    return kind, value
+
+
+def streams(body: bytes) -> bool:
+    """Tell whether a request asks for a stream."""
     try:
         return bool(json.loads(body)["stream"])
     except (ValueError, KeyError, TypeError):
