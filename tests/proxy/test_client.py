@@ -204,10 +204,10 @@ async def test_a_head_must_come_in_time(run: Any) -> None:
     client = await running.client()
     await client.send(b"GET / HTTP/1.1\r\n")
     found = await only_connection(running)
-    await until(lambda: not found._reader.idle)
+    await until(lambda: not found.reader.idle)
     found.since -= 8
     await client.send(b"x: y\r\n")
-    await until(lambda: found._reader._unfinished > 16)
+    await until(lambda: found.reader._unfinished > 16)
     found.sweep(time.monotonic())
     assert not found.closed
     found.sweep(time.monotonic() + 5)

@@ -199,7 +199,7 @@ async def test_a_flood_behind_a_switch_that_waits_is_held(run: Any) -> None:
     sending = asyncio.ensure_future(client.send(request_bytes("GET", "/", UPGRADE), b"x" * 10_000_000))
     [connection] = await _connections(running)
     await until(lambda: "upgrade" in connection._paused)
-    assert len(connection._reader.held) < 1_000_000
+    assert len(connection.reader.held) < 1_000_000
     go.set()
     assert (await client.head()).status == 101
     assert await client.reader.readexactly(3) == b"all"

@@ -53,7 +53,7 @@ class ClientConnection(asyncio.Protocol):
         self.since = 0.0
         """Monotonic time since which nothing was under way, or since which a head has been arriving."""
         self.writable = True
-        self._reader = RequestReader(self, plane.settings.max_head)
+        self.reader = RequestReader(self, plane.settings.max_head)
         self._queue: list[Inbound] = []
         self._receiving: Inbound | None = None
         self._paused: set[str] = set()
@@ -123,7 +123,7 @@ class ClientConnection(asyncio.Protocol):
             if self.carrier is not None:
                 self.carrier.tunnel_data(data)
             return
-        if self.carrier is None and self._reader.idle:
+        if self.carrier is None and self.reader.idle:
             shedding = self.plane.shedding
             self.since = time.monotonic()  # a head begins; its later bytes do not earn it more time
             late = (
@@ -136,7 +136,7 @@ class ClientConnection(asyncio.Protocol):
             if late and shedding is not None and shedding.refusals.answer(self, data):
                 return
         self._read(data)
-        if len(self._reader.held) > _HELD_MOST:
+        if len(self.reader.held) > _HELD_MOST:
             self.hold("upgrade")
         self._advance()
 
@@ -287,7 +287,7 @@ class ClientConnection(asyncio.Protocol):
     def start_tunnel(self) -> bytes:
         """Stop reading HTTP after a switch of protocols; returns what the client sent behind its request."""
         self._tunnel = True
-        held, self._reader.held = self._reader.held, b""
+        held, self.reader.held = self.reader.held, b""
         self.unhold("upgrade")
         return held
 
@@ -308,7 +308,7 @@ class ClientConnection(asyncio.Protocol):
         elif close or (carrier is not None and not carrier.inbound.ended):
             self._linger()
         else:
-            if self._reader.upgraded and not self._queue:  # else the request for the upgrade is still to come
+            if self.reader.upgraded and not self._queue:  # else the request for the upgrade is still to come
                 self.unhold("upgrade")
                 self._read(None)
             if self._queue or self._error is not None:
@@ -338,7 +338,7 @@ class ClientConnection(asyncio.Protocol):
         if self.carrier is not None or self._discarding:
             return
         settings = self.plane.settings
-        if self._reader.idle:
+        if self.reader.idle:
             if now - self.since > settings.idle_timeout:
                 self.transport.close()
         elif now - self.since > settings.head_timeout:
@@ -355,9 +355,9 @@ class ClientConnection(asyncio.Protocol):
         """Parse bytes of the client, or (`None`) what was held back behind an upgrade that is not granted."""
         try:
             if data is None:
-                self._reader.resume()
+                self.reader.resume()
             else:
-                self._reader.feed(data)
+                self.reader.feed(data)
         except Malformed as error:
             self._error = error
             self.hold("malformed")

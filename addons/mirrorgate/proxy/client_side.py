@@ -14,6 +14,7 @@ from .heads import Fields, RequestHead
 if TYPE_CHECKING:
     from .carrying import Carrier
     from .dataplane import Dataplane, Port
+    from .receiving import BodyReceiver
 
 __all__ = ["ClientLink", "ClientSide", "Inbound"]
 
@@ -22,8 +23,8 @@ class Inbound:
     """A request as it comes in. The exchange takes its pieces; `changed` is called when there is more."""
 
     __slots__ = (
-        "began", "buffered", "carrier", "direct", "ended", "flow", "head", "pieces", "received", "started", "trailers",
-        "welcome",
+        "began", "buffered", "carrier", "direct", "ended", "flow", "head",
+        "pieces", "received", "receiver", "started", "trailers", "welcome",
     )  # fmt: skip
 
     def __init__(self, head: RequestHead) -> None:
@@ -40,6 +41,8 @@ class Inbound:
         self.ended = False
         self.trailers: Fields = ()
         self.carrier: Carrier | None = None
+        self.receiver: BodyReceiver | None = None
+        """What receives the body in one piece, while it does."""
         self.flow: http.HTTPFlow | None = None
         """The flow that is replayed; `None` for a request of a client, which gets a new one."""
         self.direct: Address | None = None

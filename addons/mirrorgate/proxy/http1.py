@@ -170,6 +170,18 @@ class RequestReader(_Reader):
             rest = memoryview(rest)[at:]
             self._after_upgrade_head()
 
+    @property
+    def past(self) -> int:
+        """Bytes of a body that are missing and need not be fed; 0 where they do."""
+        return self._missing if self._past else 0
+
+    def take_past(self, size: int) -> None:
+        """Take note that so many of these bytes have come; the end is told after the last."""
+        self._missing -= size
+        self._past = self._missing > 0
+        if not self._past:
+            self._end_past()
+
     def resume(self) -> None:
         """Go on reading HTTP after an upgrade that was not granted."""
         held, self.held, self.upgraded = self.held, b"", False

@@ -10,7 +10,7 @@ from mitmproxy import http
 from ..errors import Refusal
 from ..exchange import State
 from ..plans import Directed, Effective, Plan, Refused, RequestFacts
-from . import replying, shaping
+from . import receiving, replying, shaping
 from .sketch import AnyFlow, Sketch
 from .uploading import Upload
 
@@ -244,10 +244,11 @@ async def _read_body(carrier: Carrier, directed: Directed) -> bool:
         if inbound.ended or _wants_streaming(carrier, directed):
             carrier.clocks.stop("idle")
             return True
-        if not _finds_room(carrier):
+        found = _find_room(carrier)
+        if not found:
             await replying.refuse(carrier, Refused(Refusal.BUFFERS_FULL))
             return False
-        carrier.patience = min(patience, inbound.received + _UNCOUNTED)
+        carrier.patience = min(patience, found)
         await carrier.wait()
         if carrier.over:
             return False
@@ -256,12 +257,19 @@ async def _read_body(carrier: Carrier, directed: Directed) -> bool:
     return False
 
 
-def _finds_room(carrier: Carrier) -> bool:
-    """Tell whether there is memory for as much of the body as has come in."""
-    plane = carrier.plane
+def _find_room(carrier: Carrier) -> int:
+    """Find memory for as much of the body as has come in, or will come in one piece. How many bytes of it may be there
+    until it is looked for again; 0 where there is none."""
+    plane, inbound = carrier.plane, carrier.inbound
     if carrier.room is None:
         carrier.room = plane.bodies.room()
-    return carrier.room.grow(carrier.inbound.received, plane.settings.bodies_limit)
+    most, extent = plane.settings.bodies_limit, receiving.extent_of(carrier)
+    if extent and carrier.room.grow(extent, most):
+        receiving.receive(carrier, extent)
+        return extent - 1
+    if inbound.receiver is None and carrier.room.grow(inbound.received, most):
+        return inbound.received + _UNCOUNTED
+    return 0
 
 
 def _take_body(carrier: Carrier) -> None:
