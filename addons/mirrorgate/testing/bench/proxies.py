@@ -72,7 +72,8 @@ def _mirrorgate(*, mirror: bool = False, workers: int = 1) -> Callable[[Path, Po
             route,
         ]
         config = _written(folder, "gateway.yaml", as_yaml(objects))
-        more = ["--workers", str(workers)] if workers > 1 else []
+        # Most scenarios saturate it on purpose, and what is shed would look cheap.
+        more = ["--set", "gateway_overload_lag=0", *(["--workers", str(workers)] if workers > 1 else [])]
         return [sys.executable, "-m", "mirrorgate.cli", "run", config, "--admin", f"127.0.0.1:{free_port()}", *more]
 
     return command
