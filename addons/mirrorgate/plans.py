@@ -40,6 +40,8 @@ class RequestFacts(msgspec.Struct, frozen=True):
     """The local IP address that the client reached; `None` leaves listeners' addresses out of account."""
     server_name: str | None = None
     """Whom the TLS handshake asked for, empty for nobody; `None` without TLS."""
+    content_type: bytes | None = None
+    """The first Content-Type, empty for none; `None` where nobody has looked for one."""
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, `name` in lower case; `None` when there is none."""

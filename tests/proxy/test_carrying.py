@@ -237,7 +237,7 @@ async def test_a_subscriber_that_fails_stops_nobody(run: Any) -> None:
         raise RuntimeError("a bug of a subscriber")
 
     running = await run(OK)
-    running.gateway.plane._subscribers.insert(0, broken)
+    running.gateway.plane._subscribers.insert(0, (broken, ()))
     assert (await (await running.client()).request("GET", "/")).status == 200
     await running.done()
 

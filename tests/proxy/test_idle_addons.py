@@ -136,7 +136,7 @@ async def test_an_answer_that_offers_another_service_wakes_an_addon(stock: taddo
     """Alt-Svc, which it rewrites."""
     made = sketch()
     fields = ((b"Alt-Svc", b'h3=":443"'),)
-    begin_response(made, ResponseHead(b"HTTP/1.1", 200, b"OK", fields, 0, False, False), 1.0)
+    begin_response(made, ResponseHead(b"HTTP/1.1", 200, b"OK", fields, 0, False, False, alt_svc=True), 1.0)
     hooks = Hooks(stock.master.addons)
     assert hooks.wants("responseheaders", made)
     stock.options.update(keep_alt_svc_header=True)

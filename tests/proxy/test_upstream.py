@@ -141,7 +141,7 @@ async def test_a_thousand_connections_that_closed_at_once_nest_nothing(pool: Clu
         for waiter in waiters:
             assert waiter.got is not None
             waiter.got._reader.keep_alive = True  # as if each had been answered
-            pool.release(waiter.got)
+            pool.release(waiter.got, reusable=waiter.got.reusable)
         assert len(pool.cluster.ready(f"127.0.0.1:{backend.port}")) == 600
         for waiter in waiters:
             assert waiter.got is not None
@@ -154,7 +154,7 @@ async def test_a_thousand_connections_that_closed_at_once_nest_nothing(pool: Clu
         assert pool.cluster.active == 1
         assert last.got is not None
         last.got.abort()
-        pool.release(last.got)
+        pool.release(last.got, reusable=last.got.reusable)
     await until(lambda: pool.cluster.idle)
 
 
@@ -166,7 +166,7 @@ async def test_idle_connections_end(pool: ClusterPool) -> None:
         await until(lambda: waiter.got)
         assert waiter.got is not None
         waiter.got._reader.keep_alive = True
-        pool.release(waiter.got)
+        pool.release(waiter.got, reusable=waiter.got.reusable)
         pool.sweep(time.monotonic() + 3000)
         assert pool.cluster.connections == 1
         pool.sweep(time.monotonic() + 4000)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer"]
 
-_EVENT_STREAMS = ("text/event-stream", "application/x-ndjson", "application/jsonl", "application/stream+json")
+_EVENT_STREAMS = (b"text/event-stream", b"application/x-ndjson", b"application/jsonl", b"application/stream+json")
 _TAIL = 4
 """Pieces kept from the end of an answer, where its token usage stands."""
 
@@ -75,7 +75,7 @@ class Answer:
                 self._override(override, head)
                 return
         response = begin_response(carrier.flow, head, facts.unix(now))
-        facts.streamed = response.headers.get("content-type", "").lower().startswith(_EVENT_STREAMS)
+        facts.streamed = head.content_type.lower().startswith(_EVENT_STREAMS)
         limit = carrier.plane.settings.stream_answers_over
         large = limit == 0 or (head.content_length or 0) > limit
         if facts.streamed or large or head.status == 101 or carrier.inbound.head.streams_both_ways:

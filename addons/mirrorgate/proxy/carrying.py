@@ -399,8 +399,9 @@ class Carrier:
             logger.exception("the end of an exchange could not be told")
             self.plane.count_bug()
         self.connection.exchange_done(close=self.close)
-        # These point back here. What is over, with bodies of many megabytes, must not wait for the garbage collector.
-        del self.answer, self.hooks, self.clocks
+        # What is over, with bodies of many megabytes, must not wait for the garbage collector.
+        if self.hooks.quiet:
+            del self.answer, self.hooks, self.clocks  # they point back here
         self.inbound.carrier = self.upload = self.retrying = self.consulted = self.shaped = self.tape = None
 
     def let_go(self) -> None:
@@ -413,9 +414,10 @@ class Carrier:
                 pool.leave(self)
             upstream, self.upstream = self.upstream, None
             if upstream is not None:
-                if not (self.over and self.sent_up and upstream.reusable):
+                reusable = self.over and self.sent_up and upstream.reusable
+                if not reusable:
                     upstream.abort()
-                pool.release(upstream)
+                pool.release(upstream, reusable=reusable)
         if self._in_flight is not None:
             self._in_flight.release()
 

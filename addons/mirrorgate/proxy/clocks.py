@@ -66,6 +66,8 @@ class Clocks:
         """Stop timers by their names, `request`, `duration` and `idle`; all of them when none is named."""
         if not names or "idle" in names:
             self._swept = 0.0
+        if not self._timers:
+            return
         for name in names or tuple(self._timers):
             timer = self._timers.pop(name, None)
             if timer is not None:

@@ -145,7 +145,9 @@ class Dataplane:
         """Where workers share the limits of clusters; `None` in a gateway of one process."""
         self.meters = Meters()
         self.rng = random.Random()
-        self._subscribers: list[Callable[[Event], None]] = []
+        self._subscribers: list[tuple[Callable[[Event], None], tuple[type[Event], ...]]] = []
+        self._concerned: dict[type[Event], list[Callable[[Event], None]]] = {}
+        """Subscribers by the kind of event."""
         self._tasks: set[asyncio.Future[Any]] = set()
         self._freed = FreedMemory()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -181,12 +183,18 @@ class Dataplane:
     def _turns_away(self, address: str) -> bool:
         return self.door.turns_away(address, self.settings.max_connections, self.settings.max_connections_per_address)
 
-    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
-        """Tell a subscriber of every event from now on."""
-        self._subscribers.append(subscriber)
+    def subscribe(self, subscriber: Callable[[Event], None], *kinds: type[Event]) -> None:
+        """Tell a subscriber of the events of these kinds from now on, of every one where none is named."""
+        self._subscribers.append((subscriber, kinds))
+        self._concerned.clear()
 
     def emit(self, event: Event) -> None:
-        for subscriber in self._subscribers:
+        kind = type(event)
+        concerned = self._concerned.get(kind)
+        if concerned is None:
+            concerned = [each for each, kinds in self._subscribers if not kinds or kind in kinds]
+            self._concerned[kind] = concerned
+        for subscriber in concerned:
             try:
                 subscriber(event)
             except Exception:

@@ -63,9 +63,21 @@ _FIELD = b": ".join
 _VERSIONS = {"1.1": b"HTTP/1.1", "1.0": b"HTTP/1.0"}
 
 _READ = frozenset(
-    (b"host", b"content-length", b"transfer-encoding", b"upgrade", b"expect", b"user-agent", b"x-forwarded-for")
+    (
+        b"host",
+        b"content-length",
+        b"content-type",
+        b"transfer-encoding",
+        b"upgrade",
+        b"expect",
+        b"user-agent",
+        b"x-forwarded-for",
+    )
 )
 """Fields of a request that mean something here; most of a head's are none of them."""
+
+_READ_BACK = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"alt-svc"))
+"""The same of an answer."""
 
 _AUTHORITY_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]")
 
@@ -108,6 +120,8 @@ class RequestHead(msgspec.Struct):
     """X-Forwarded-For, the last where it is repeated."""
     upgrade_field: bool = False
     """Whether there is an Upgrade field, announced or not."""
+    content_type: bytes | None = None
+    """The first Content-Type; `None` where nobody has looked for one."""
 
     @property
     def has_body(self) -> bool:
@@ -132,6 +146,10 @@ class ResponseHead(msgspec.Struct):
     chunked: bool
     bodiless: bool
     """Whether no body follows, whatever the fields say (HEAD, 1xx, 204, 304)."""
+    content_type: bytes = b""
+    """The first Content-Type."""
+    alt_svc: bool = False
+    """Whether there is an Alt-Svc field."""
 
 
 def request_head(
@@ -143,7 +161,7 @@ def request_head(
     old = version == "1.0"
     length: int | None = None
     host: bytes | None = None
-    upgrade = agent = forwarded_for = b""
+    upgrade = agent = forwarded_for = content_type = b""
     expects = chunked = False
     for name, value in fields:
         lower = name.lower()
@@ -157,6 +175,8 @@ def request_head(
             length = int(value)
         elif lower == b"user-agent":
             agent = value
+        elif lower == b"content-type":
+            content_type = content_type or value
         elif lower == b"x-forwarded-for":
             forwarded_for = value
         elif lower == b"transfer-encoding":
@@ -177,6 +197,7 @@ def request_head(
     return RequestHead(
         method, target, path, authority, _VERSIONS[version], fields, length, chunked, keep_alive,
         upgrade if upgrading and not old else b"", expects and not old, agent, forwarded_for, bool(upgrade),
+        content_type,
     )  # fmt: skip
 
 
@@ -186,9 +207,27 @@ def response_head(status: int, reason: bytes, version: str, fields: Fields, *, t
         raise Malformed(f"an answer in HTTP/{version}")
     if status < 100:
         raise Malformed(f"status {status}")
-    length, chunked = _framing(fields)
+    length: int | None = None
+    chunked = alt_svc = False
+    content_type = b""
+    for name, value in fields:
+        lower = name.lower()
+        if lower not in _READ_BACK:
+            continue
+        if lower == b"content-length":
+            length = int(value)
+        elif lower == b"content-type":
+            content_type = content_type or value
+        elif lower == b"alt-svc":
+            alt_svc = True
+        elif chunked or value.strip().lower() != b"chunked":
+            raise Malformed("a transfer coding other than chunked")
+        else:
+            chunked = True
     bodiless = to_head or status < 200 or status in (204, 304)
-    return ResponseHead(_VERSIONS[version], status, reason, fields, length, chunked, bodiless)
+    return ResponseHead(
+        _VERSIONS[version], status, reason, fields, length, chunked, bodiless, content_type, alt_svc=alt_svc
+    )
 
 
 def named_by(connection: bytes) -> set[bytes]:
@@ -216,20 +255,6 @@ def field_lines(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
 def render_response(status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Render a response head for HTTP/1.1."""
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, field_lines(fields))
-
-
-def _framing(fields: Fields) -> tuple[int | None, bool]:
-    length: int | None = None
-    chunked = False
-    for name, value in fields:
-        lower = name.lower()
-        if lower == b"content-length":
-            length = int(value)
-        elif lower == b"transfer-encoding":
-            if chunked or value.strip().lower() != b"chunked":
-                raise Malformed("a transfer coding other than chunked")
-            chunked = True
-    return length, chunked
 
 
 def _origin_form(method: bytes, target: bytes, host: bytes) -> tuple[bytes, bytes]:

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 class FlowHooks:
     """Calls the hooks of one flow."""
 
-    __slots__ = ("_carrier", "_held", "_queue", "_running", "_told", "pending")
+    __slots__ = ("_carrier", "_held", "_later", "_queue", "_running", "_told", "pending")
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
@@ -37,6 +37,8 @@ class FlowHooks:
         self._running = False
         self._queue: deque[asyncio.Future[None]] = deque()
         """Who waits for a hook's handlers to return before another is called."""
+        self._later = 0
+        """How many wait there, or have been woken and not gone on yet."""
         self._told = False
         """Whether addons have been told of the end."""
         self.pending = False
@@ -46,6 +48,11 @@ class FlowHooks:
     def busy(self) -> bool:
         """Whether an addon is at work on the flow, or a person has intercepted it."""
         return self._running
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no handler is at work, and no hook waits to be called."""
+        return not self._running and not self._later
 
     def fire(self, name: str) -> Awaitable[None] | None:
         """Call a hook's handlers, and `update`'s after them; `None` when nothing has to be waited for."""
@@ -117,11 +124,15 @@ class FlowHooks:
         step()
 
     async def _fire_later(self, name: str) -> None:
-        while self._running:
-            turn = asyncio.get_running_loop().create_future()
-            self._queue.append(turn)
-            await turn
-        await self.fire_and_wait(name)
+        self._later += 1
+        try:
+            while self._running:
+                turn = asyncio.get_running_loop().create_future()
+                self._queue.append(turn)
+                await turn
+            await self.fire_and_wait(name)
+        finally:
+            self._later -= 1
 
     async def _wait(self, pending: Awaitable[None] | None, *, update: bool) -> None:
         carrier = self._carrier

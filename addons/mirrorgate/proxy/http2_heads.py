@@ -100,14 +100,20 @@ def response_from(pairs: _Pairs, *, to_head: bool, ended: bool) -> ResponseHead:
     if len(status) != 3 or not status.isdigit() or status < b"100" or status == b"101":
         raise Malformed("an answer without a status")
     length: int | None = None
+    content_type = b""
+    alt_svc = False
     for name, value in rest:
         if name == b"content-length":
             length = _length(value, length)
+        elif name == b"content-type":
+            content_type = content_type or value
+        elif name == b"alt-svc":
+            alt_svc = True
     code = int(status)
     bodiless = to_head or code < 200 or code in (204, 304)
     if ended and length and not bodiless:
         raise Malformed("a body is announced that does not come")
-    return ResponseHead(b"HTTP/2.0", code, b"", tuple(rest), length, False, bodiless)
+    return ResponseHead(b"HTTP/2.0", code, b"", tuple(rest), length, False, bodiless, content_type, alt_svc=alt_svc)
 
 
 def trailers_from(pairs: _Pairs) -> Fields:

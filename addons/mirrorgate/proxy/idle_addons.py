@@ -64,9 +64,7 @@ def _asks_for_crl(_: Any, options: Any) -> Wish:
 def _offers_another_service(_: Any, options: Any) -> Wish | None:
     if options.keep_alt_svc_header:
         return NEVER
-    return lambda sketch: (
-        sketch.response is not None and any(name.lower() == b"alt-svc" for name, _ in sketch.response.headers.fields)
-    )
+    return lambda sketch: sketch.has_alt_svc
 
 
 _RULES: dict[str, Callable[[Any, Any], Wish | None]] = {

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from http import HTTPStatus
+from itertools import compress
 
+import msgspec
 from mitmproxy import http
 
 from ..errors import LocalReply
@@ -53,9 +56,7 @@ _MARK = b"x-mirrorgate-leg"
 """The one that is passed on: a copy of another gateway's must not be mirrored again further on."""
 
 
-_LOOKED_AT = _OURS | HOP_BY_HOP | {b"host"}
-_LOOKED_AT_BACK = HOP_BY_HOP | {b"content-length", b"date"}
-"""Each field's name is looked up once: most are none of these and pass as they are."""
+_NOT_BACK = HOP_BY_HOP | {b"content-length"}
 
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
@@ -69,6 +70,58 @@ def websocket_upgrade(head: RequestHead) -> bytes:
     """Return the protocol of an upgrade that is passed on, empty for none. Only websocket is; h2c is answered in
     HTTP/1.1, as a server may (RFC 9110, 7.8)."""
     return head.upgrade if head.upgrade == b"websocket" and not head.has_body else b""
+
+
+class _RequestShape(msgspec.Struct, frozen=True):
+    """What the names of a request's fields say. A client sends the same ones all the time."""
+
+    kept: tuple[bool, ...]
+    """For each field whether it is passed on."""
+    forwarded: tuple[int, ...]
+    connection: tuple[int, ...]
+    has_host: bool
+    has_length: bool
+
+
+class _AnswerShape(msgspec.Struct, frozen=True):
+    """The same of an answer."""
+
+    kept: tuple[bool, ...]
+    connection: tuple[int, ...]
+    length: int | None
+    dated: bool
+
+
+@lru_cache(maxsize=256)
+def _request_shape(names: tuple[bytes, ...]) -> _RequestShape:
+    lower = [name.lower() for name in names]
+    return _RequestShape(
+        tuple(
+            name not in _OURS and name not in HOP_BY_HOP and (not name.startswith(_RESERVED) or name == _MARK)
+            for name in lower
+        ),
+        _places(lower, b"x-forwarded-for"),
+        _places(lower, b"connection"),
+        b"host" in lower,
+        b"content-length" in lower,
+    )
+
+
+@lru_cache(maxsize=256)
+def _answer_shape(names: tuple[bytes, ...]) -> _AnswerShape:
+    lower = [name.lower() for name in names]
+    lengths = _places(lower, b"content-length")
+    kept = tuple(name not in _NOT_BACK for name in lower)
+    return _AnswerShape(kept, _places(lower, b"connection"), lengths[-1] if lengths else None, b"date" in lower)
+
+
+def _places(names: list[bytes], wanted: bytes) -> tuple[int, ...]:
+    return tuple(place for place, name in enumerate(names) if name == wanted)
+
+
+def _joined(fields: Sequence[tuple[bytes, bytes]], places: tuple[int, ...]) -> bytes:
+    """Return the values of a field that may be repeated (RFC 9110, 5.3)."""
+    return b",".join([value for place in places if (value := fields[place][1])]) if places else b""
 
 
 def forwarded_head(
@@ -86,23 +139,11 @@ def forwarded_head(
 
     `body` is the whole body, `None` when it is streamed with the declared `content_length` or `chunked`.
     """
-    kept: Fields = []
-    forwarded = connection = b""
-    had_length = has_host = False
-    for field in fields:
-        lower = field[0].lower()
-        if lower not in _LOOKED_AT:
-            if not lower.startswith(_RESERVED) or lower == _MARK:
-                kept.append(field)
-        elif lower == b"host":
-            has_host = True
-            kept.append(field)
-        elif lower == b"x-forwarded-for":
-            forwarded = field[1] if not forwarded else forwarded + b"," + field[1]
-        elif lower == b"content-length":
-            had_length = True
-        elif lower == b"connection":
-            connection = field[1] if not connection else connection + b"," + field[1]
+    shape = _request_shape(tuple([name for name, _ in fields]))
+    kept: Fields = list(compress(fields, shape.kept))
+    forwarded = _joined(fields, shape.forwarded)
+    connection = _joined(fields, shape.connection)
+    had_length, has_host = shape.has_length, shape.has_host
     if connection and (named := named_by(connection)):
         kept = [field for field in kept if field[0].lower() not in named]
         forwarded = b"" if b"x-forwarded-for" in named else forwarded
@@ -146,21 +187,12 @@ def answer_fields(
     `framed` says that the client's side marks the end by itself (HTTP/2); `old_client` speaks HTTP/1.0.
     """
     status = response.status_code
-    fields: Fields = []
-    length: bytes | None = None
-    connection = b""
-    dated = False
-    for field in response.headers.fields:
-        lower = field[0].lower()
-        if lower not in _LOOKED_AT_BACK:
-            fields.append(field)
-        elif lower == b"content-length":
-            length = field[1]
-        elif lower == b"date":
-            dated = True
-            fields.append(field)
-        elif lower == b"connection":
-            connection = field[1] if not connection else connection + b"," + field[1]
+    given = response.headers.fields
+    shape = _answer_shape(tuple([name for name, _ in given]))
+    fields: Fields = list(compress(given, shape.kept))
+    length = None if shape.length is None else given[shape.length][1]
+    connection = _joined(given, shape.connection)
+    dated = shape.dated
     if connection and (named := named_by(connection)):
         fields = [field for field in fields if field[0].lower() not in named]
         dated = dated and b"date" not in named

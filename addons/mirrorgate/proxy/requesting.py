@@ -96,7 +96,7 @@ async def _stream(carrier: Carrier, directed: Directed) -> None:
 
 
 def _facts_of(carrier: Carrier) -> RequestFacts:
-    request = carrier.flow.request
+    request, head = carrier.flow.request, carrier.inbound.head
     return RequestFacts(
         port=carrier.connection.port.logical,
         method=request.data.method,
@@ -107,6 +107,7 @@ def _facts_of(carrier: Carrier) -> RequestFacts:
         client=carrier.client.peername[0],
         local=carrier.client.sockname[0],
         server_name=carrier.connection.server_name,
+        content_type=head.content_type if request.headers.fields is head.fields else None,
     )
 
 

@@ -85,13 +85,15 @@ class _Request(_Message):
 class ResponseSketch(_Message):
     """A response that nobody has seen yet."""
 
-    __slots__ = ("reason", "status_code", "version")
+    __slots__ = ("alt_svc", "reason", "status_code", "version")
 
     def __init__(self, head: ResponseHead, started: float) -> None:
         super().__init__(head.fields, started)
         self.status_code = head.status
         self.reason = head.reason
         self.version = head.version
+        self.alt_svc = head.alt_svc
+        """Whether there is an Alt-Svc field."""
 
     @property
     def data(self) -> ResponseSketch:
@@ -129,6 +131,14 @@ class Sketch:
         self.live = True
         self.marked = ""
         self.comment = ""
+
+    @property
+    def has_alt_svc(self) -> bool:
+        """Whether there is an answer so far, with an Alt-Svc field."""
+        response = self.response
+        if type(response) is ResponseSketch:
+            return response.alt_svc
+        return response is not None and any(name.lower() == b"alt-svc" for name, _ in response.headers.fields)
 
 
 def begin_response(flow: AnyFlow, head: ResponseHead, now: float) -> ResponseSketch | http.Response:

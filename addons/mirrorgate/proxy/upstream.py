@@ -268,12 +268,17 @@ class ClusterPool:
         """Stop waiting. Whether the waiter was still in the queue."""
         return self.cluster.leave(str(waiter.address), waiter)
 
-    def release(self, used: UpstreamLink) -> None:
-        """Give a connection back, with the place that its request held. Called once for each assignment."""
+    def release(self, used: UpstreamLink, *, reusable: bool) -> None:
+        """Give a connection back, with the place that its request held. Called once for each assignment.
+
+        `reusable` says that its request has ended well; of an HTTP/2 connection that is one of many.
+        """
         assert isinstance(used, Upstream | UpstreamStream)
         used.user = None
         upstream: _Link = used.link
-        reusable = upstream.reusable and upstream.endpoint not in self._retired and not self._closed
+        if upstream is not used:
+            reusable = upstream.reusable
+        reusable = reusable and upstream.endpoint not in self._retired and not self._closed
         if reusable and not upstream.busy:
             upstream.idle_since = time.monotonic()
             self._idle.add(upstream)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from operator import attrgetter
+from typing import ClassVar
 
 import msgspec
 
@@ -75,6 +77,12 @@ class AccessLog:
             else.
     """
 
+    kinds: ClassVar[tuple[type[Event], ...]] = (
+        ExchangeDone,
+        RequestsShed,
+    )
+    """The events that it is told of."""
+
     def __init__(self, destination: str, *, max_buffered_bytes: int = 8 * 1024 * 1024) -> None:
         self._writer = LineWriter(destination, max_buffered_bytes=max_buffered_bytes) if destination else None
 
@@ -110,6 +118,8 @@ def line(event: ExchangeDone, requests: int = 1) -> bytes:
     """Return the event as a line with its line feed; *requests* says for how many it stands.
 
     Control characters are escaped, as JSON demands."""
+    if sum(map(len, _chosen(event))) > _LONGEST:
+        event = _shortened(event)
     values = _values(event, requests)
     try:
         return _encoder.encode(values) + b"\n"
@@ -127,7 +137,7 @@ def _values(event: ExchangeDone, requests: int) -> _Line:
     return _Line(
         start_time=_instant(event.started),
         method=event.method or None,
-        path=_text(path),
+        path=path or None,
         protocol=event.protocol or None,
         response_code=event.status,
         response_flags=event.flag or "-",
@@ -140,15 +150,15 @@ def _values(event: ExchangeDone, requests: int) -> _Line:
         upstream_host=event.endpoint or None,
         upstream_cluster=event.cluster or None,
         route_name=f"httproute/{event.route}/rule/{event.rule}" if event.route else None,
-        authority=_text(event.authority),
-        request_id=_text(event.request_id),
-        user_agent=_text(event.user_agent),
-        forwarded_for=_text(event.forwarded_for),
+        authority=event.authority or None,
+        request_id=event.request_id or None,
+        user_agent=event.user_agent or None,
+        forwarded_for=event.forwarded_for or None,
         downstream_remote_address=event.client or None,
         listener=event.listener or None,
         pool=event.pool or None,
-        model=_text(event.model),
-        target_model=_text(event.target_model),
+        model=event.model or None,
+        target_model=event.target_model or None,
         streamed=event.streamed,
         queued=round(event.queued * 1000.0, 3),
         ttft=None if event.ttft is None else round(event.ttft * 1000.0, 3),
@@ -174,10 +184,17 @@ def _instant(at: float) -> str:
     return f"{_second(int(second))}.{int(fraction * 1000.0):03d}Z"
 
 
-def _text(value: str) -> str | None:
-    if len(value) > _LONGEST:
-        return value[:_LONGEST] + "…"
-    return value or None
+_CHOSEN = ("path", "authority", "request_id", "user_agent", "forwarded_for", "model", "target_model")
+"""Fields whose length a client chooses."""
+
+
+_chosen = attrgetter(*_CHOSEN)
+
+
+def _shortened(event: ExchangeDone) -> ExchangeDone:
+    chosen = {name: getattr(event, name) for name in _CHOSEN}
+    cut = {name: value[:_LONGEST] + "…" for name, value in chosen.items() if len(value) > _LONGEST}
+    return msgspec.structs.replace(event, **cut)
 
 
 def _clean(value: str) -> str:

@@ -276,15 +276,14 @@ class Gateway:
         scraper = self._scraper
         self._views = Views(plane, self._channel, scraper.snapshot if scraper is not None else dict)
         self.metrics.register_gauges(self._verdicts.samples)
-        plane.subscribe(self._verdicts.handle)
-        plane.subscribe(ComparisonLines().handle)
         for owner in (self._views, self._access_log, self._lag, self._captures, self._pickers):
             self.metrics.register_gauges(owner.samples)
         if self._configuration.cluster is not None:
             self.metrics.register_gauges(self._configuration.cluster.samples)
         self.metrics.register_gauges(self._health.samples)
-        for subscriber in (self.metrics.handle, self._access_log.handle, self._exchanges.handle, self._health.handle):
-            plane.subscribe(subscriber)
+        plane.subscribe(self.metrics.handle)
+        for each in (self._access_log, self._verdicts, ComparisonLines(), self._exchanges, self._health):
+            plane.subscribe(each.handle, *each.kinds)
 
     def _start_admin(self) -> None:
         views = self._views

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 from ..events import Event
 from ..records import Compared
@@ -24,6 +24,9 @@ _MOST: Final = 10
 
 class ComparisonLines:
     """Subscribes to what the shadow process tells of pairs."""
+
+    kinds: ClassVar[tuple[type[Event], ...]] = (Compared,)
+    """The events that it is told of."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable
+from typing import ClassVar
 
 from ..events import EndpointChanged, Event, HealthChange
 from ..health import Health
@@ -28,6 +29,9 @@ _SOONEST = 0.01
 
 class HealthWatch:
     """Runs from `adopt` to `stop`. Needs a running event loop."""
+
+    kinds: ClassVar[tuple[type[Event], ...]] = (EndpointChanged,)
+    """The events that it is told of."""
 
     def __init__(self, health: Health, rng: random.Random) -> None:
         self._health = health

@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import msgspec
 
@@ -76,6 +77,14 @@ class _Known:
 
 class Verdicts:
     """What is known of the candidates that the configuration declares."""
+
+    kinds: ClassVar[tuple[type[Event], ...]] = (
+        MirrorSent,
+        MirrorDropped,
+        Compared,
+        ShadowDropped,
+    )
+    """The events that it is told of."""
 
     def __init__(self, send: Callable[[ToShadow], bool]) -> None:
         """`send` hands a frame to the shadow process, and says whether it took it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -38,6 +39,9 @@ _LATEST = 200
 
 class Exchanges:
     """The latest comparisons."""
+
+    kinds: ClassVar[tuple[type[Event], ...]] = (Compared,)
+    """The events that it is told of."""
 
     def __init__(self) -> None:
         self._latest: deque[dict[str, object]] = deque(maxlen=_LATEST)
