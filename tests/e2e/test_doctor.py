@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mirrorgate.cli.__main__ import main
+from mirrorgate.testing.bench.open_loop import OpenLoop
 from mirrorgate.testing.gateways import running_gateway, write_manifests
 from mirrorgate.testing.manifests import backend, gateway, http_route, mirror_to, reference
 from mirrorgate.testing.model_server.server import FakeModelServer
@@ -53,6 +56,51 @@ async def test_a_gateway_is_examined(tmp_path: Path, capsys: pytest.CaptureFixtu
             assert code == 2
             assert {"configuration", "manifests"} <= {each["subject"] for each in findings}
             assert all(each["remedy"] for each in findings)
+
+
+async def test_an_overload_is_said_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While it lasts a problem, behind it a note with how many were refused."""
+    config, port = tmp_path / "gateway.yaml", free_port()
+    async with FakeModelServer() as server:
+        write_manifests(config, [*gateway(port), backend("b", server.port), http_route("b", reference("b"))])
+        async with running_gateway(config, port, options={"gateway_overload_lag": "1"}) as started:
+            admin = f"127.0.0.1:{started.admin.port}"
+            clients = OpenLoop(port, b"GET /v1/models HTTP/1.1\r\nhost: b.test\r\n\r\n", connections=64)
+            load = asyncio.create_task(clients.closed(64, 60.0))
+            while True:
+                code, findings = await doctor(capsys, "--admin", admin)
+                if any(each["text"].startswith("overloaded: ") for each in findings):
+                    break
+            assert code == 2
+            load.cancel()
+            await clients.close()
+
+            async def over() -> bool:
+                return await started.admin.metric("mirrorgate_overload_active", sheds="requests") == 0
+
+            await started.admin.until(over, "the overload does not end")
+            code, findings = await doctor(capsys, "--admin", admin)
+            [note] = [each for each in findings if each["subject"] == "overload"]
+            assert "requests and" in note["text"]
+
+
+async def test_a_worker_that_hangs_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its process, and what to do; nobody's clock is found fault with for the wait."""
+    config, port = tmp_path / "gateway.yaml", free_port()
+    write_manifests(config, [*gateway(port), backend("b", free_port()), http_route("b", reference("b"))])
+    async with running_gateway(config, port, workers=2) as started:
+        admin = f"127.0.0.1:{started.admin.port}"
+        pid = (await started.admin.page("/overview"))["workers"][1]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            code, findings = await doctor(capsys, "--admin", admin)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert code == 2
+    [found] = [each for each in findings if each["subject"].startswith("worker ")]
+    assert (found["subject"], found["weight"]) == ("worker 1", "problem")
+    assert f"process {pid}" in found["text"]
+    assert "clock" not in {each["subject"] for each in findings}
 
 
 async def test_nothing_answers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -243,15 +243,32 @@ def _verdicts(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def _workers(facts: Facts) -> Iterator[Finding]:
+    for worker in () if facts.overview is None else facts.overview.workers:
+        subject = f"worker {worker.worker}"
+        if worker.pid is None:
+            yield _warning(subject, "it does not run", "it is started again by itself; the log says why it ended")
+        elif not worker.ready:
+            text = f"it does not answer (process {worker.pid}), and the connections that it was given hang"
+            yield _problem(subject, text, "if it does not start just now, end it: it is started again by itself")
+        if worker.restarts:
+            text = f"it was started again {worker.restarts} times"
+            yield _warning(subject, text, "the log says how it ended: `is gone`, with its exit status or signal")
+
+
 def _process(facts: Facts) -> Iterator[Finding]:
     standing = facts.total("mirrorgate_overload_active", sheds="requests")
     if standing:
         share = facts.total("mirrorgate_overload_refused_share")
-        text = f"overloaded: {100 * share:.0f} % of new requests are refused"
+        text = f"overloaded: {100 * share:.0f} % of new requests are refused, so that the others are in time"
         yield _problem("event loop", text, "add replicas (docs/scaling.md), or see which addon blocks")
     elif (lag := facts.total("mirrorgate_event_loop_lag_max_seconds")) > _LATE:
         text = f"it was {1000 * lag:.0f} ms late lately, in which no byte moved"
         yield _warning("event loop", text, "see whether the process gets its CPU, and which addon blocks")
+    if shed := facts.total("mirrorgate_local_replies_total", reason="overload"):
+        away = facts.total("mirrorgate_downstream_connections_refused_total", reason="overload")
+        text = f"{shed:.0f} requests and {away:.0f} connections were refused for overload since it started"
+        yield Finding(Weight.NOTE, "overload", text, "the access log has their clients: lines with the flag OM")
     if bugs := facts.total("mirrorgate_local_replies_total", reason="internal"):
         text = f"{bugs:.0f} requests ended in a bug of the gateway or of an addon"
         yield _warning("gateway", text, "the log has the tracebacks: please report them")
@@ -317,5 +334,6 @@ _CHECKS: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     _shadow,
     _journal,
     _verdicts,
+    _workers,
     _process,
 )

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ..errors import Problem
 from ..proxy.admin import parse_bind
-from ..proxy.mitm import TESTED
+from ..proxy.tested_versions import TESTED
 from ..resources.loading import Document, load
 from ..snapshot import Snapshot
 from ..sources.files import FileSource
@@ -99,9 +99,11 @@ def _asked(admin: str, token: str) -> Facts:
         except ValueError as error:
             return dataclasses.replace(facts, unreachable=f"it is no Mirrorgate: {error}")
         try:
+            before = time.time()
             overview = _page(client, "/overview", Overview)
-            # A long answer must not look like a slow clock: the time is that of the page with the clock.
-            facts = dataclasses.replace(facts, overview=overview, now=time.time())
+            # A long answer must not look like a slow clock: any time at which it may have been given is the same.
+            now = max(before, min(overview.now or 0.0, time.time()))
+            facts = dataclasses.replace(facts, overview=overview, now=now)
             clusters, verdicts = _page(client, "/clusters", _Clusters), _page(client, "/verdict", _Verdicts)
         except _Denied as error:
             return dataclasses.replace(facts, denied=str(error))

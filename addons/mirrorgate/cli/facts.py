@@ -23,6 +23,7 @@ __all__ = [
     "Journal",
     "Overview",
     "Verdict",
+    "Worker",
 ]
 
 
@@ -31,6 +32,13 @@ class Journal(msgspec.Struct, frozen=True):
     writable: bool = True
     free: int | None = None
     size: int | None = None
+
+
+class Worker(msgspec.Struct, frozen=True):
+    worker: int
+    pid: int | None = None
+    ready: bool = True
+    restarts: int = 0
 
 
 class Overview(msgspec.Struct, frozen=True, rename={"bind_errors": "bindErrors"}):
@@ -46,6 +54,8 @@ class Overview(msgspec.Struct, frozen=True, rename={"bind_errors": "bindErrors"}
     bind: str = ""
     token: bool = True
     journal: Journal | None = None
+    workers: tuple[Worker, ...] = ()
+    """None in a gateway of one process."""
 
 
 class Breaker(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Everything that reaches into mitmproxy's internals, tested with the versions in `TESTED`.
+"""Everything that reaches into mitmproxy's internals, tested with the versions in `tested_versions`.
 
 The proxy mode registers itself with mitmproxy by being defined. Its server instance listens with protocols of ours
 in place of mitmproxy's layers, so that mitmproxy's own HTTP code never runs; the hooks, flows, options and commands
@@ -24,9 +24,9 @@ from mitmproxy.proxy import context, layer, mode_servers, mode_specs
 
 from .idle_addons import Wish, always, wish_of
 from .sketch import AnyFlow, Sketch
+from .tested_versions import TESTED
 
 __all__ = [
-    "TESTED",
     "GatewayInstance",
     "GatewayMode",
     "Hooks",
@@ -43,9 +43,6 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
-
-TESTED = ("12.2",)
-"""The release series of mitmproxy that the tests have run with."""
 
 Listen = Callable[[mode_specs.ProxyMode, str, int], Awaitable["asyncio.Server"]]
 

@@ -41,7 +41,7 @@ class Shedding:
         self._spent = 0.0
         """CPU time of the thread when the round under way began, while requests are shed."""
         self._told = float("-inf")
-        self._worst = Shed.NOTHING
+        self._worst = self._last = Shed.NOTHING
         self._admitted = 0
         """Requests since `tell`, counted while any are refused."""
         self._share = 0.0
@@ -113,8 +113,9 @@ class Shedding:
 
     def _tell(self, now: float) -> None:
         """Log what has begun, when it is worse or was not told of lately. Its end shows in the metrics."""
-        shed = self._overload.shed
-        if shed is Shed.NOTHING or (shed <= self._worst and now - self._told < _QUIET):
+        shed, before = self._overload.shed, self._last
+        self._last = shed
+        if shed < before or (shed <= self._worst and now - self._told < _QUIET):
             return
         self._worst, self._told = shed, now
         logger.warning(

@@ -21,6 +21,9 @@ from .processes import Kept
 
 __all__ = ["AdminFront", "Colleague"]
 
+_TIMEOUT = 3.0
+"""Seconds that a worker may take for an answer."""
+
 
 @dataclass(slots=True)
 class Colleague:
@@ -154,4 +157,6 @@ class AdminFront:
     async def _ask(self, worker: Colleague, target: str, method: str = "GET") -> Reply | None:
         if worker.kept.pid is None:
             return None
-        return await ask(worker.path, target, method=method, token=self._token)
+        # Who waits for all of them should not wait long for one that did not answer a moment ago.
+        timeout = _TIMEOUT if worker.ready else _TIMEOUT / 5
+        return await ask(worker.path, target, method=method, token=self._token, timeout=timeout)
