@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
 from mitmproxy import connection, http
 
+from mirrorgate.proxy.carrying import Carrier
+from mirrorgate.proxy.client_side import Inbound
 from mirrorgate.proxy.dataplane import Settings
+from mirrorgate.proxy.heads import RequestHead, ResponseHead
+from mirrorgate.proxy.sketch import Sketch
 from mirrorgate.testing.backends import Conversation, answering, response_bytes
 from mirrorgate.testing.clients import WireError, request_bytes
 from mirrorgate.testing.in_loop import until
@@ -196,6 +202,25 @@ async def test_idle_connections_end(run: Any) -> None:
     assert not found.closed
     found.sweep(time.monotonic() + 11)
     assert await client.closed()
+
+
+async def test_an_idle_client_holds_nothing_of_its_exchange(run: Any) -> None:
+    """With thousands of them, memory is what they hold: their connections, and no request, answer or task."""
+
+    def held() -> Counter[str]:
+        gc.collect()
+        kinds = (Carrier, Inbound, RequestHead, ResponseHead, Sketch, http.HTTPFlow, asyncio.Task)
+        return Counter(type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, kinds))
+
+    running = await run(ECHO)
+    clients = [await running.client() for _ in range(8)]
+    await clients[0].request("POST", "/", body=b"x" * 10_000)
+    before = held()
+    for client in clients[1:]:
+        await client.request("POST", "/", body=b"x" * 10_000)
+    await running.done(8)
+    assert len(running.gateway.plane.connections) == 8
+    assert held() == before
 
 
 async def test_a_head_must_come_in_time(run: Any) -> None:

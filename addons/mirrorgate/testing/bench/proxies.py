@@ -45,6 +45,12 @@ class Proxy:
     direct: bool = False
     """Whether there is none: clients ask the server itself."""
     environment: Mapping[str, str] | None = None
+    steadied: tuple[str, ...] = ()
+    """What its command line has more, so that what others do on the machine shows in times and not in refusals."""
+
+
+_STEADIED = ("--set", "gateway_overload_lag=60000")
+"""Shedding stays on, but for its limit."""
 
 
 def _program(name: str, named: Mapping[str, str]) -> str:
@@ -189,17 +195,23 @@ PROXIES = {
     proxy.name: proxy
     for proxy in (
         Proxy("direct", _nothing, direct=True),
-        Proxy("mirrorgate", _mirrorgate()),
+        Proxy("mirrorgate", _mirrorgate(), steadied=_STEADIED),
         Proxy("mitmdump", _mitmdump),
         Proxy("envoy", _envoy()),
         Proxy("nginx", _nginx()),
         Proxy("litellm", _litellm, environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}),
-        Proxy("mirrorgate-workers", _mirrorgate(workers=2), workers=2),
-        Proxy("mirrorgate-mirror", _mirrorgate(mirror=True), mirrors=True),
+        Proxy("mirrorgate-workers", _mirrorgate(workers=2), workers=2, steadied=_STEADIED),
+        Proxy("mirrorgate-mirror", _mirrorgate(mirror=True), mirrors=True, steadied=_STEADIED),
         Proxy("envoy-mirror", _envoy(mirror=True), mirrors=True),
         Proxy("nginx-mirror", _nginx(mirror=True), mirrors=True),
         *(
-            Proxy(f"mirrorgate-{trouble}", _mirrorgate(mirror=True), mirrors=True, trouble=trouble)
+            Proxy(
+                f"mirrorgate-{trouble}",
+                _mirrorgate(mirror=True),
+                mirrors=True,
+                trouble=trouble,
+                steadied=_STEADIED,
+            )
             for trouble in Trouble
         ),
     )

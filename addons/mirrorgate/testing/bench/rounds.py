@@ -48,7 +48,7 @@ class Plan:
     folder: Path
     """For configurations."""
     until: float
-    """Monotonic time by which everything is to be over: no round begins that would take longer, but for the first."""
+    """Monotonic time after which no run begins; no round but the first does that would take longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,9 @@ async def run(plan: Plan, told: Callable[[str], None]) -> list[Measure]:
                 break
             for scenario, proxies in plan.work:
                 for proxy in proxies if number % 2 == 0 else proxies[::-1]:
+                    if time.monotonic() > plan.until:
+                        told(f"the time is over before {proxy.name} does {scenario.name} in round {number}")
+                        return measures
                     if proxy.trouble is not None:
                         async with _started(proxy, origin, plan) as troubled:
                             measure = await _measured(troubled, scenario, number, plan)
@@ -127,7 +130,7 @@ async def proxy_process(
     """Run a proxy until the block ends, on its cores; it answers by then. Raises `Unavailable` or `TimeoutError`."""
     folder = folder / proxy.name
     folder.mkdir(parents=True, exist_ok=True)
-    process = Process(proxy.command(folder, ports, programs), environment=proxy.environment)
+    process = Process([*proxy.command(folder, ports, programs), *proxy.steadied], environment=proxy.environment)
     with _on(_proxy_cores(proxy.workers)):
         await process.__aenter__()
     try:
