@@ -135,10 +135,12 @@ class Http2Client:
         self.flush()
 
     async def upload(self, stream: Http2Stream, data: bytes, *, ended: bool = True) -> None:
-        """Send as the windows allow."""
+        """Send as the windows allow, until the answer is over, which needs no more of it."""
         view = memoryview(data)
         while view:
-            await self.until(lambda: self.session.local_flow_control_window(stream.number) > 0)
+            await self.until(lambda: stream.over or self.session.local_flow_control_window(stream.number) > 0)
+            if stream.over:
+                return
             room = min(self.session.local_flow_control_window(stream.number), self.session.max_outbound_frame_size)
             self.session.send_data(stream.number, bytes(view[:room]), end_stream=ended and room >= len(view))
             self.flush()

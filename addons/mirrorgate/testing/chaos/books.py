@@ -169,7 +169,8 @@ class Books:
                 yield f"{told.ask.id} got {told.status}, logged is {mine[0]['response_code']}"
             if mine and (times := self._sum("seen", told.ask.id, "primary")) > mine[0]["attempts"]:
                 yield f"{told.ask.id} came {times} times, logged are {mine[0]['attempts']} attempts"
-            if told.ended is Ended.WHOLE and (answers := self._sum("answered", told.ask.id, "primary")) != 1:
+            answers = self._sum("answered", told.ask.id, "primary")
+            if told.ended is Ended.WHOLE and not 1 <= answers <= told.ask.tries:
                 yield f"{told.ask.id} is whole, and was answered {answers} times"
         yield from (f"logged, and asked by nobody: {id}" for id in logged if id)
         # A leg of the shadow goes out again when its kept connection ends without a byte of an answer.

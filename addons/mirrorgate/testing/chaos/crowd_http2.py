@@ -40,7 +40,7 @@ async def ask_http2(client: Http2Client, question: Ask) -> Told:
         # An answer may be whole before its request is, and then it counts.
         if stream is None or not stream.over:
             return _cut(question, stream, repr(error)[:200])
-    if stream.reset is not None:
+    if not stream.ended:  # behind a whole answer, a reset says that the rest of the request is not wanted
         return _cut(question, stream, f"reset {stream.reset}")
     if stream.status != 200:
         return Told(question, Ended.REFUSED, stream.status)
