@@ -14,6 +14,27 @@ def test_fields() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "goes"),
+    [
+        (b"x_api_key", True),
+        (b"API_KEY", True),
+        (b"X-Vendor-Api-Key", True),
+        (b"my-secret", True),
+        (b"x-session-token", True),
+        (b"x-original-authorization", True),
+        (b"x-hub-signature", True),
+        (b"idempotency-key", False),
+        (b"tokenizer", False),
+        (b"x-max-tokens", False),
+        (b"content-type", False),
+    ],
+)
+def test_vendors_own_fields(name: bytes, goes: bool) -> None:
+    """Told by their ends, however they are spelled."""
+    assert without_credentials([(name, b"s")]) == ([] if goes else [(name, b"s")])
+
+
+@pytest.mark.parametrize(
     ("target", "kept"),
     [
         ("/v1/models", "/v1/models"),

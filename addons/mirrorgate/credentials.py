@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 __all__ = ["is_credential", "without_credentials", "without_query_credentials"]
@@ -32,6 +33,10 @@ _CREDENTIALS = frozenset(
         b"ocp-apim-subscription-key",
     )
 )
+_FIELD_ENDINGS = (
+    b"api-key", b"apikey", b"access-key", b"-token", b"secret", b"password", b"-signature", b"-credential", b"-jwt",
+    b"-assertion", b"authorization",
+)  # fmt: skip
 _NAMES = frozenset(
     (
         "accesskey",
@@ -58,8 +63,15 @@ _ENDINGS = ("_key", "-key", "apikey", "token", "secret", "password", "signature"
 
 
 def without_credentials(fields: Fields) -> Fields:
-    """Leave out the fields of a request or an answer that speak for the client; case does not matter."""
-    return [field for field in fields if field[0].lower() not in _CREDENTIALS]
+    """Leave out the fields of a request or an answer that speak for the client; neither case nor an underscore for a
+    hyphen matters, and vendors' own names are told by how they end."""
+    return [field for field in fields if not _speaks_for_the_client(field[0])]
+
+
+@lru_cache(maxsize=1024)
+def _speaks_for_the_client(name: bytes) -> bool:
+    plain = name.lower().replace(b"_", b"-")
+    return plain in _CREDENTIALS or plain.endswith(_FIELD_ENDINGS)
 
 
 def without_query_credentials(target: str) -> str:

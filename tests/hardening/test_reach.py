@@ -14,6 +14,7 @@ import pytest_asyncio
 from mirrorgate.testing.backends import Backend, answering, response_bytes
 from mirrorgate.testing.clients import Client, WireError, request_bytes
 from mirrorgate.testing.gateways import RunningGateway, chat_body, running_gateway, write_manifests
+from mirrorgate.testing.http2_client import Http2Client
 from mirrorgate.testing.manifests import backend, gateway, http_route, inference_pool, reference
 from mirrorgate.testing.processes import free_port
 from mirrorgate.wiring.options import OPTIONS
@@ -65,6 +66,26 @@ STEERING = [
     "x-mirrorgate-endpoint",
     ":authority",
 ]
+OURS = [
+    "x-gateway-destination-endpoint",
+    "x-gateway-destination-endpoint-served",
+    "X-Gateway-Destination-Endpoint-Subset",
+    "x-gateway-model-name-rewrite",
+    "x_gateway_destination_endpoint",
+    "test-epp-endpoint-selection",
+    "x-envoy-original-dst-host",
+    "X-Envoy_Original-Dst_Host",
+    "x-mirrorgate-endpoint",
+    "x_mirrorgate_endpoint",
+    "x_forwarded_for",
+    "x-forwarded-client-cert",
+    "x_forwarded_proto",
+    "x_request_id",
+    "transfer_encoding",
+    "content_length",
+    "proxy_connection",
+]
+"""What a server may believe that a proxy has said, also where it reads an underscore as a hyphen."""
 
 
 @pytest.mark.parametrize("host", ["plain.test", "pool.test"])
@@ -76,6 +97,72 @@ async def test_no_field_steers_a_request(rig: Rig, host: str, name: str) -> None
     async with await rig.gateway.connect() as client:
         answer = await client.request("POST", "/v1/chat/completions", [("host", host), (name, value)], chat_body())
     assert answer.status == (400 if name.startswith(":") else 200)
+    assert rig.hidden.conversations == []
+
+
+async def test_nobody_speaks_in_a_proxy_s_name(rig: Rig) -> None:
+    """Not in fields, not behind the body, over HTTP/1.1 and HTTP/2; the client's address is what it is."""
+    fields = [(name, "EVIL") for name in OURS]
+    async with await rig.gateway.connect() as client:
+        assert (await client.request("POST", "/fields", [("host", "plain.test"), *fields], b"{}")).status == 200
+    head = "POST /behind HTTP/1.1\r\nhost: plain.test\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n"
+    async with await rig.gateway.connect() as client:
+        await client.send(
+            head.encode() + b"2\r\n{}\r\n0\r\n" + "".join(f"{name}: EVIL\r\n" for name in OURS).encode() + b"\r\n"
+        )
+        assert (await client.answer()).status == 200
+    lower = [(name.lower(), value) for name, value in fields]
+    async with await Http2Client.connect(rig.gateway.port) as client:
+        more = {"authority": "plain.test", "headers": lower, "body": b"{}"}
+        assert (await client.request("POST", "/two", **more)).status == 200
+        stream = client.begin("POST", "/behind-two", authority="plain.test", body=b"{}", ended=False)
+        client.session.send_headers(stream.number, lower, end_stream=True)
+        client.flush()
+        assert (await client.until_over(stream)).status == 200
+    seen = rig.known.requests[-4:]
+    assert [request.target for request in seen] == ["/fields", "/behind", "/two", "/behind-two"]
+    for request in seen:
+        assert [field for field in (*request.headers, *request.trailers) if "EVIL" in field[1]] == []
+        assert request.header("x-forwarded-for") == "127.0.0.1"
+        assert request.header("x-request-id")
+
+
+async def test_connection_takes_nothing_of_ours_away(rig: Rig) -> None:
+    """What it names is of the client's fields; those that the gateway writes are there."""
+    named = "x-forwarded-for, x-forwarded-proto, x-request-id, host, content-length"
+    async with await rig.gateway.connect() as client:
+        fields = [("host", "plain.test"), ("connection", named), ("x-forwarded-for", "6.6.6.7")]
+        assert (await client.request("POST", "/named", fields, b"{}")).status == 200
+    request = rig.known.requests[-1]
+    assert (request.header("x-forwarded-for"), request.header("x-forwarded-proto")) == ("127.0.0.1", "http")
+    assert (request.header("host"), request.header("content-length"), request.body) == ("plain.test", "2", b"{}")
+    assert request.header("x-request-id")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {":authority": "plain.test@{place}"},
+        {":authority": "{place}"},
+        {":authority": "user:password@plain.test"},
+        {":path": "http://{place}/"},
+        {":path": "//{place}/"},
+        {":scheme": "ftp"},
+        {"host": "{place}"},
+        {":method": "CONNECT"},
+    ],
+    ids=str,
+)
+async def test_no_pseudo_field_leads_elsewhere(rig: Rig, changed: dict[str, str]) -> None:
+    """HTTP/2 has other places for a name: what is no request ends its stream, what is one goes by its route."""
+    place = f"127.0.0.1:{rig.hidden.port}"
+    fields = {":method": "GET", ":scheme": "http", ":path": "/", ":authority": "plain.test"}
+    fields |= {name: value.format(place=place) for name, value in changed.items()}
+    async with await Http2Client.connect(rig.gateway.port) as client:
+        stream = await client.until_over(client.begin_with(list(fields.items())))
+    if changed.get(":path", "").startswith("//"):
+        assert stream.status == 200
+    assert stream.status in ((200, 400, 404) if stream.reset is None else (0, 400))
     assert rig.hidden.conversations == []
 
 

@@ -37,6 +37,9 @@ CREDENTIALS = {
     "x-api-key": "marker-header-key-0a1b2c3d4e5f",
     "api-key": "marker-azure-key-0a1b2c3d4e5f",
     "x-amz-security-token": "marker-amz-0a1b2c3d4e5f",
+    "x_api_key": "marker-underscore-0a1b2c3d4e5f",
+    "x-vendor-api-key": "marker-vendor-0a1b2c3d4e5f",
+    "x-session-token": "marker-session-0a1b2c3d4e5f",
 }
 QUERY = "?api_key=marker-query-key-0a1b&%61ccess_token=marker-escaped-0a1b&sig=marker-sig-0a1b&v=1"
 IN_QUERY = ["marker-query-key-0a1b", "marker-escaped-0a1b", "marker-sig-0a1b"]

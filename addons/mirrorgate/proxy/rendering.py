@@ -41,6 +41,7 @@ _OURS = frozenset(
         b"x-request-id",
         b"x-gateway-destination-endpoint",
         b"x-gateway-destination-endpoint-subset",
+        b"x-gateway-destination-endpoint-served",
         b"x-gateway-model-name-rewrite",
         b"test-epp-endpoint-selection",
         b"x-forwarded-client-cert",
@@ -96,10 +97,7 @@ class _AnswerShape(msgspec.Struct, frozen=True):
 def _request_shape(names: tuple[bytes, ...]) -> _RequestShape:
     lower = [name.lower() for name in names]
     return _RequestShape(
-        tuple(
-            name not in _OURS and name not in HOP_BY_HOP and (not name.startswith(_RESERVED) or name == _MARK)
-            for name in lower
-        ),
+        tuple(name == _MARK or not (name in HOP_BY_HOP or _spoken_for_us(name)) for name in lower),
         _places(lower, b"x-forwarded-for"),
         _places(lower, b"connection"),
         b"host" in lower,
@@ -252,6 +250,11 @@ def sent_trailers(trailers: http.Headers | None) -> Fields:
 
 
 def _spoken_for_us(name: bytes) -> bool:
+    """Tell whether a field is one that only a proxy may write, or is read as one: to servers that know fields as
+    variables (WSGI, CGI) an underscore is a hyphen."""
+    if b"_" in name:
+        name = name.replace(b"_", b"-")
+        return name in _OURS or name in HOP_BY_HOP or name.startswith(_RESERVED)
     return name in _OURS or name.startswith(_RESERVED)
 
 
