@@ -201,35 +201,6 @@ async def test_a_refused_connection_is_told(run: Any) -> None:
         assert waits.seen == ["requestheaders", "request", "error"] * 2
 
 
-@pytest.mark.parametrize("where", ["route", "plan", "started", "usage"])
-async def test_a_bug_fails_closed(run: Any, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """500 (or a cut, once the answer has begun), counted, one `error` or `response`, and nothing is held."""
-    waits = Waits("")
-    running = await run(answering(STREAM.replace(b"\r\n\r\n", b"\r\ncontent-length: 9\r\n\r\n")), waits)
-
-    def broken(*arguments: object, **more: object) -> None:
-        raise RuntimeError("a bug")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running.gateway.plane.director, where, broken)
-        client = await running.client()
-        await client.send(request_bytes("GET", "/"))
-        if where == "usage":
-            head = await client.head()
-            assert head.status == 200
-        else:
-            answer = await client.answer()
-            assert (answer.status, answer.body) == (500, b"internal error")
-        await client.closed()
-        done = await running.done()
-        assert (done.flag, done.refusal) == ("-", "internal")
-        await until(lambda: waits.seen[-1] == "client_disconnected")
-        assert waits.seen.count("error") + waits.seen.count("response") == 1
-    running.gateway.bugs_expected = running.gateway.plane.bugs
-    assert running.gateway.bugs_expected >= 1
-    assert (await (await running.client()).request("GET", "/")).status == 200
-
-
 async def test_a_subscriber_that_fails_stops_nobody(run: Any) -> None:
     """Neither the exchange nor the other subscribers."""
 

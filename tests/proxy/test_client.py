@@ -253,7 +253,7 @@ async def test_a_client_that_never_reads_its_answer_is_hung_up_on(run: Any) -> N
     await client.send(request_bytes("GET", "/", [("connection", "close")]))
     await running.done()
     found = await only_connection(running)
-    found._close_after_linger()
+    found.transport.close()
     assert found.closed
     found.sweep(time.monotonic())
     found.sweep(time.monotonic() + 5)

@@ -11,7 +11,7 @@ from mitmproxy import http
 from ..errors import Refusal
 from ..exchange import State
 from ..routing.overrides import Override
-from . import replying
+from . import ending, replying
 from .heads import Fields, ResponseHead
 from .hooking import through
 from .mitm import killed
@@ -139,7 +139,7 @@ class Answer:
     def upstream_failed(self, refusal: Refusal) -> None:
         carrier = self._carrier
         if refusal is Refusal.INTERNAL:
-            carrier.bug()
+            ending.bug(carrier)
         elif carrier.over:
             return
         elif self._instead is not None:
@@ -177,7 +177,7 @@ class Answer:
         if carrier.over or head is None:
             return
         if killed(carrier.flow):
-            carrier.cut(Refusal.KILLED)
+            ending.cut(carrier, Refusal.KILLED)
             return
         if response is None or (head.status == 101 and not websocket_upgrade(carrier.inbound.head)):
             self._break(Refusal.UPSTREAM_PROTOCOL)
@@ -265,7 +265,7 @@ class Answer:
         if carrier.over or head is None or response is None:
             return
         if killed(carrier.flow):
-            carrier.cut(Refusal.KILLED, hook=False)
+            ending.cut(carrier, Refusal.KILLED, hook=False)
             return
         if self._streaming:
             carrier.connection.end_body(response.trailers, chunked=self._chunked)
@@ -319,9 +319,9 @@ class Answer:
         carrier = self._carrier
         if self.head_sent:
             carrier.facts.details = "upstream_reset_after_response_started{protocol_error}"
-            carrier.cut(Refusal.UPSTREAM_PROTOCOL)
+            ending.cut(carrier, Refusal.UPSTREAM_PROTOCOL)
         else:
-            carrier.run(carrier.fail(Refusal.UPSTREAM_PROTOCOL))
+            carrier.run(ending.fail(carrier, Refusal.UPSTREAM_PROTOCOL))
 
     def _switch(self) -> None:
         """Pass a switch of protocols on, once addons have seen it."""
@@ -339,7 +339,7 @@ class Answer:
         if carrier.over:
             return
         if killed(carrier.flow) or response is None or upstream is None:
-            carrier.cut(Refusal.KILLED, hook=False)
+            ending.cut(carrier, Refusal.KILLED, hook=False)
             return
         if response.status_code != 101:  # an addon has refused the switch
             self._send_head(b"" if self._bodiless else response.raw_content or b"")

@@ -13,23 +13,21 @@ import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from mitmproxy import flow as mitm_flow
 from mitmproxy import http
 
 from ..calls import Call, end_call
-from ..errors import OVERFLOWS, REPLIES, Refusal
+from ..errors import REPLIES, Refusal
 from ..exchange import Exchange, Permit, State
-from ..plans import Plan, Refused, RequestFacts
+from ..plans import Plan, RequestFacts
 from ..resources.endpoints import Address
 from ..resources.server_tls import ServerTls
 from ..routing.table import HeaderChanges
-from . import replying
+from . import ending, replying
 from .answering import Answer
 from .bodies import Room
 from .clocks import Clocks
 from .heads import Malformed
 from .hooking import FlowHooks
-from .mitm import killed
 from .requesting import request_phase
 from .retrying import Retrying
 from .sketch import AnyFlow, Sketch, draw
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
     from .dataplane import Dataplane
     from .mirroring import MirrorHandle
     from .shaping import Shaped
-    from .upstream import ClusterPool
+    from .upstream_pool import ClusterPool
     from .upstream_side import UpstreamLink
 
 __all__ = ["Carrier"]
@@ -92,9 +90,11 @@ class Carrier:
     _in_queue = False
     _queued_at = 0.0
     _in_flight: Permit | None = None
-    _finished = False
+    finished = False
+    """Whether everything is given back and told."""
     _wake: asyncio.Future[None] | None = None
-    _failing = False
+    failing = False
+    """Whether a bug is being answered."""
 
     def __init__(self, plane: Dataplane, connection: ClientSide, inbound: Inbound) -> None:
         self.plane = plane
@@ -198,7 +198,7 @@ class Carrier:
             if self.retrying is not None:
                 self.retrying.sent()
         except Exception:
-            self.bug()
+            ending.bug(self)
 
     def refused(self, refusal: Refusal) -> None:
         self._in_queue = False
@@ -211,9 +211,9 @@ class Carrier:
             if self.retrying is not None and self.retrying.failed(refusal):
                 return
         except Exception:
-            self.bug()
+            ending.bug(self)
             return
-        self.run(self.fail(refusal))
+        self.run(ending.fail(self, refusal))
 
     # News of the client
 
@@ -253,12 +253,12 @@ class Carrier:
         self.let_go()
         self.hooks.let_go()
         if self.over:
-            if not self._finished:
+            if not self.finished:
                 self.facts.refuse(Refusal.CLIENT_LEFT)
             if not self.hooks.busy:  # else what waits for the hook goes on to the end
                 self.finish()
         elif waiting and not self.hooks.pending:
-            self.cut(Refusal.CLIENT_LEFT)
+            ending.cut(self, Refusal.CLIENT_LEFT)
 
     def malformed(self, error: Malformed) -> None:
         """End with 400: the body of this request breaks the protocol."""
@@ -266,9 +266,9 @@ class Carrier:
             return
         self.close = True
         if self.answer.head_sent:
-            self.cut(Refusal.BAD_REQUEST)
+            ending.cut(self, Refusal.BAD_REQUEST)
         else:
-            self.run(self.fail(error.refusal, str(error)))
+            self.run(ending.fail(self, error.refusal, str(error)))
 
     def tunnel_data(self, data: bytes) -> None:
         self.clocks.touch()
@@ -282,7 +282,7 @@ class Carrier:
 
     def timed_out(self, refusal: Refusal) -> None:
         """End what has taken too long, or has been silent for too long; also a client that does not read the end."""
-        if self._finished:
+        if self.finished:
             return
         if self.over:
             self.facts.refuse(refusal)
@@ -290,78 +290,11 @@ class Carrier:
             self.finish()
         elif self.answer.head_sent:
             self.facts.details = REPLIES[refusal].details
-            self.cut(refusal)
+            ending.cut(self, refusal)
         else:
             self.failed(refusal)
 
     # Ends
-
-    async def fail(self, refusal: Refusal, message: str = "") -> None:
-        """Answer what failed before its answer began: addons hear of an error."""
-        if self.over:
-            return
-        end_call(self, refusal)
-        if refusal in OVERFLOWS:
-            await replying.refuse(self, Refused(refusal) if self.plan is None else self.plan.refused(refusal))
-            return
-        self.end()
-        reply = self.facts.refuse(refusal)
-        self.facts.details = reply.details
-        replying.note_refusal(self, refusal, reply.status)
-        self.flow.error = mitm_flow.Error(message or reply.body)
-        await self.hooks.fire_and_wait("error")
-        replying.send_local(self, reply, message)
-
-    def cut(self, refusal: Refusal, *, hook: bool = True) -> None:
-        """End without a proper answer: hang up on both sides."""
-        if self.over:
-            return
-        end_call(self, refusal)
-        self.close = True
-        self.end()
-        reply = self.facts.refuse(refusal)
-        if refusal is Refusal.KILLED:
-            self.connection.abort()
-        elif refusal is not Refusal.CLIENT_LEFT:
-            self.connection.cut()
-        if hook and not killed(self.flow):
-            message = "Client disconnected." if refusal is Refusal.CLIENT_LEFT else reply.body or reply.details
-            self.flow.error = mitm_flow.Error(message)
-        self.hooks.after(self.hooks.fire("error") if hook else None, self.finish)
-
-    async def client_gone(self) -> None:
-        """End the request phase of a client that left."""
-        if self.over:
-            return  # somebody is at it already
-        self.end()
-        self.facts.refuse(Refusal.CLIENT_LEFT)
-        self.flow.error = mitm_flow.Error("Client disconnected.")
-        await self.hooks.fire_and_wait("error")
-        self.finish()
-
-    def bug(self) -> None:
-        """Fail closed: a bug ends this exchange with 500, and no other."""
-        logger.exception("the gateway failed on %s %s", self.facts.method, self.facts.path)
-        self.plane.count_bug()
-        if self._finished:
-            return
-        again, self._failing = self._failing, True
-        self.close = True
-        self.end()
-        self.facts.refuse(Refusal.INTERNAL)
-        if again:
-            self.connection.abort()
-            self.finish()
-            return
-        self.flow.error = mitm_flow.Error("internal error")
-        self.hooks.after(self.hooks.fire("error"), self._answer_bug)
-
-    def _answer_bug(self) -> None:
-        if self.answer.head_sent or self.gone:
-            self.connection.abort()
-            self.finish()
-        else:
-            replying.send_local(self, REPLIES[Refusal.INTERNAL])
 
     def end(self) -> None:
         """Take no more part: connections and places go back at once, before any hook runs."""
@@ -373,9 +306,9 @@ class Carrier:
 
     def finish(self) -> None:
         """Give everything back and tell of the exchange; the first call counts."""
-        if self._finished:
+        if self.finished:
             return
-        self._finished = True
+        self.finished = True
         self.clocks.stop()
         self.end()
         self.flow.live = False
@@ -429,7 +362,7 @@ class Carrier:
         try:
             await work
         except Exception:
-            self.bug()
+            ending.bug(self)
 
     async def wait(self) -> None:
         """Wait until something has changed: more of the body, or the exchange is over."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mitmproxy import connection, http
 
-from ..errors import REPLIES, Refusal
+from ..errors import Refusal
 from . import tls_hooks
 from .client_side import Inbound
 from .departures import Farewell, has_left
@@ -18,7 +18,7 @@ from .heads import Fields, Malformed, RequestHead, render_response
 from .http1 import RequestReader
 from .http2 import PREFACE, Http2Connection
 from .mitm import new_client, note_end, stock_mode
-from .rendering import last_chunk, reason_of
+from .rendering import last_chunk, rejection
 from .retrying import hurry
 
 if TYPE_CHECKING:
@@ -203,9 +203,7 @@ class ClientConnection(asyncio.Protocol):
     def request_body(self, data: bytes) -> None:
         inbound = self._receiving
         if inbound is not None:
-            inbound.pieces.append(data)
-            inbound.buffered += len(data)
-            inbound.received += len(data)
+            inbound.add(data)
 
     def request_end(self, trailers: Fields) -> None:
         inbound = self._receiving
@@ -386,14 +384,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _reject(self, refusal: Refusal, message: str) -> None:
         """Answer what is not a request, and close. mitmproxy has no flow for it."""
-        reply = REPLIES[refusal]
-        body = (message or reply.body).encode("latin-1", "replace")
-        fields = [
-            (b"content-length", b"%d" % len(body)),
-            (b"content-type", b"text/plain"),
-            (b"connection", b"close"),
-        ]
-        self.write(render_response(reply.status, reason_of(reply.status), fields) + body)
+        self.write(rejection(refusal, message))
         self.plane.rejected(self, refusal, message)
         self._linger()
 
@@ -404,8 +395,4 @@ class ClientConnection(asyncio.Protocol):
         self._queue.clear()
         for reason in tuple(self._paused):
             self.unhold(reason)
-        asyncio.get_running_loop().call_later(_LINGER, self._close_after_linger)
-
-    def _close_after_linger(self) -> None:
-        if not self._closed:
-            self.transport.close()
+        asyncio.get_running_loop().call_later(_LINGER, self.transport.close)

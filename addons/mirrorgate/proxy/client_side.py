@@ -48,6 +48,13 @@ class Inbound:
         self.direct: Address | None = None
         """Where a replayed request goes without being routed; `None` routes it."""
 
+    def add(self, data: bytes) -> None:
+        """Take a piece of the body as it arrives."""
+        self.pieces.append(data)
+        size = len(data)
+        self.buffered += size
+        self.received += size
+
     def take(self) -> list[bytes]:
         """Take the pieces that have arrived."""
         pieces, self.pieces, self.buffered = self.pieces, [], 0

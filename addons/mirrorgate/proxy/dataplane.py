@@ -45,7 +45,7 @@ from .mitm import GatewayMode, Hooks
 from .sketch import AnyFlow, Sketch
 from .tls_contexts import TlsContexts
 from .tls_transport import TlsTransport
-from .upstream import ClusterPool
+from .upstream_pool import ClusterPool
 
 if TYPE_CHECKING:
     from .consulting import Pickers

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mitmproxy import http
 
 from ..errors import Refusal
+from . import ending
 from .mitm import killed, wait_for_resume
 from .sketch import Sketch
 
@@ -89,10 +90,10 @@ class FlowHooks:
         elif type(carrier.flow) is Sketch and not carrier.gone:
             return not carrier.over  # nobody has looked
         if carrier.gone:
-            await carrier.client_gone()
+            await ending.client_gone(carrier)
             return False
         if killed(carrier.flow):
-            carrier.cut(Refusal.KILLED)
+            ending.cut(carrier, Refusal.KILLED)
             return False
         return not carrier.over
 
@@ -117,7 +118,7 @@ class FlowHooks:
         await pending
         self.pending = False
         if carrier.gone and not carrier.over:
-            carrier.cut(Refusal.CLIENT_LEFT)
+            ending.cut(carrier, Refusal.CLIENT_LEFT)
             return
         if carrier.upstream is not None and carrier.connection.writable:
             carrier.upstream.resume()

@@ -58,10 +58,7 @@ class Http2Stream:
 
     def receive(self, data: bytes, size: int) -> None:
         """Take a piece of the request; `size` is what it takes of the window, padding included."""
-        inbound = self.inbound
-        inbound.pieces.append(data)
-        inbound.buffered += len(data)
-        inbound.received += len(data)
+        self.inbound.add(data)
         self._unacknowledged += size
         if not self._held:
             self._acknowledge()

@@ -20,9 +20,10 @@ from .heads import Malformed
 from .http2_heads import response_from, trailers_from
 from .http2_session import session_of
 from .http2_upstream_stream import UpstreamStream
+from .mitm import note_end, note_open
 
 if TYPE_CHECKING:
-    from .upstream import ClusterPool
+    from .upstream_pool import ClusterPool
 
 __all__ = ["UNKNOWN_STREAMS", "Http2Upstream"]
 
@@ -127,11 +128,7 @@ class Http2Upstream(asyncio.Protocol):
         self.made = time.monotonic()
         if self.pool.settings.keepalive is not None:
             probe(transport.get_extra_info("socket"), self.pool.settings.keepalive)
-        server = self.server
-        server.timestamp_tcp_setup = time.time()
-        server.state = connection.ConnectionState.OPEN
-        server.peername = transport.get_extra_info("peername")
-        server.sockname = transport.get_extra_info("sockname")
+        note_open(self.server, transport)
         self.session.initiate_connection()
         self.session.increment_flow_control_window(_WINDOW - _DEFAULT_WINDOW)
         self.flush()
@@ -152,9 +149,7 @@ class Http2Upstream(asyncio.Protocol):
         self.rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        server = self.server
-        server.timestamp_end = time.time()
-        server.state = connection.ConnectionState.CLOSED
+        note_end(self.server)
         if not self.greeted.done():
             self.greeted.set_exception(
                 exc if isinstance(exc, OSError) else ConnectionResetError("closed by the server")

@@ -35,6 +35,7 @@ __all__ = [
     "killed",
     "new_client",
     "note_end",
+    "note_open",
     "note_server_session",
     "note_session",
     "stock_mode",
@@ -320,10 +321,18 @@ def note_server_session(server: connection.Server, session: ssl.SSLObject, name:
     server.tls, server.sni = True, name
 
 
-def note_end(client: connection.Client) -> None:
-    """Write down that a client's connection is gone."""
-    client.timestamp_end = time.time()
-    client.state = connection.ConnectionState.CLOSED
+def note_open(server: connection.Server, transport: asyncio.Transport) -> None:
+    """Write down that a connection to a server is established."""
+    server.timestamp_tcp_setup = time.time()
+    server.state = connection.ConnectionState.OPEN
+    server.peername = transport.get_extra_info("peername")
+    server.sockname = transport.get_extra_info("sockname")
+
+
+def note_end(gone: connection.Connection) -> None:
+    """Write down that a connection is gone."""
+    gone.timestamp_end = time.time()
+    gone.state = connection.ConnectionState.CLOSED
 
 
 def killed(held: AnyFlow) -> bool:

@@ -10,11 +10,11 @@ from itertools import compress
 import msgspec
 from mitmproxy import http
 
-from ..errors import LocalReply
+from ..errors import REPLIES, LocalReply, Refusal
 from ..inference.errors import openai_error
 from ..plans import Plan, Refused
 from ..routing.filters import apply
-from .heads import HOP_BY_HOP, RequestHead, ResponseHead, field_lines, named_by, without_unfit_trailers
+from .heads import HOP_BY_HOP, RequestHead, ResponseHead, field_lines, named_by, render_response, without_unfit_trailers
 from .sketch import ResponseSketch
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "local_fields",
     "reason_of",
     "reason_sent",
+    "rejection",
     "reply_body",
     "sent_trailers",
     "websocket_upgrade",
@@ -273,6 +274,14 @@ def reply_body(reply: LocalReply, refused: Refused, *, openai: bool) -> tuple[by
             b"application/json",
         )
     return message.encode("utf-8", "replace"), b"text/plain"
+
+
+def rejection(refusal: Refusal, message: str) -> bytes:
+    """Render the answer to what is not a request, the last of its connection; `message` over the table's, if any."""
+    reply = REPLIES[refusal]
+    body = (message or reply.body).encode("latin-1", "replace")
+    fields = [*local_fields(body, b"text/plain", ()), (b"connection", b"close")]
+    return render_response(reply.status, reason_of(reply.status), fields) + body
 
 
 def local_fields(body: bytes, content_type: bytes, headers: Sequence[tuple[bytes, bytes]]) -> Fields:

@@ -16,13 +16,13 @@ from ..exchange import State
 from ..plans import Plan, Refused
 from ..routing.retrying import RetryPolicy
 from ..tries import Phase, Tries
-from . import replying
+from . import ending, replying
 from .heads import ResponseHead
 from .mitm import killed
 
 if TYPE_CHECKING:
     from .carrying import Carrier
-    from .upstream import ClusterPool
+    from .upstream_pool import ClusterPool
 
 __all__ = ["Retrying", "hurry"]
 
@@ -114,7 +114,7 @@ class Retrying:
             if carrier.over or carrier.plan is None:
                 return
             if killed(carrier.flow):
-                carrier.cut(Refusal.KILLED)
+                ending.cut(carrier, Refusal.KILLED)
                 return
             planned = carrier.plane.director.again(carrier.plan, frozenset(self.tries.endpoints))
             self.tries.next()
@@ -126,7 +126,7 @@ class Retrying:
                 self._note(planned)
                 carrier.ask(planned)
         except Exception:
-            carrier.bug()
+            ending.bug(carrier)
 
     def _note(self, plan: Plan) -> None:
         carrier = self._carrier
