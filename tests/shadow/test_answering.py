@@ -1,6 +1,7 @@
 """An answer is read the same however it is cut, and whatever is wrong with it ends it."""
 
 import itertools
+import weakref
 
 import pytest
 from hypothesis import given
@@ -152,3 +153,22 @@ def test_the_first_end_counts() -> None:
     stopped.eof(4.0)
     assert stopped.answer.outcome is LegOutcome.TIMEOUT
     assert (stopped.answer.finished, b"".join(stopped.answer.chunks)) == (2.0, b"ab")
+
+
+@pytest.mark.parametrize("ending", ["whole", "cut", "stopped", "malformed"])
+def test_an_answer_that_is_over_is_freed_at_once(ending: str) -> None:
+    """The collector comes by seldom in a process that is idle, and nobody counts what waits for it."""
+    reader = AnswerReader("POST")
+    reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 1.0)
+    if ending == "whole":
+        reader.feed(b"0\r\n\r\n", 2.0)
+    elif ending == "cut":
+        reader.eof(2.0)
+    elif ending == "stopped":
+        reader.stop(LegOutcome.TIMEOUT, "late", 2.0)
+    else:
+        reader.feed(b"no size", 2.0)
+    assert reader.done
+    answer = weakref.ref(reader)
+    del reader
+    assert answer() is None

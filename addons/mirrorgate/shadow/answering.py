@@ -242,3 +242,5 @@ class AnswerReader:
         self.answer.outcome = outcome
         self.answer.finished = now
         self.done = True
+        # It points back here: an answer of many megabytes would wait for the garbage collector, and be counted nowhere.
+        del self._parser
