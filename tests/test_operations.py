@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from mirrorgate.events import ExchangeDone
-from mirrorgate.telemetry.access_log import line
+from mirrorgate.telemetry.access_lines import line
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")

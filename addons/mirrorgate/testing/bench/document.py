@@ -23,7 +23,7 @@ Measured on {machine}, {rounds} rounds, medians. Every proxy is one process on o
 answers at once; the clients have another core. A Mirrorgate that mirrors is two processes on that core; figures are of
 the one that carries production, and "Mirroring" tells the other's. Mirrorgate routes to an InferencePool with breaker,
 metrics and the reading of the request's model on, as it comes; its limit for shedding load is out of reach. The others
-forward and do nothing else. Nobody writes an access log.
+forward and do nothing else, without an access log.
 Times are CPU time, user and system, of the processes: load from elsewhere disturbs it much less than it disturbs
 latency. A ratio is taken within a round, and the median of the rounds is shown.
 

@@ -78,7 +78,8 @@ def _mirrorgate(*, mirror: bool = False, workers: int = 1) -> Callable[[Path, Po
             route,
         ]
         config = _written(folder, "gateway.yaml", as_yaml(objects))
-        more = ["--workers", str(workers)] if workers > 1 else []
+        more = ["--set", f"gateway_access_log={folder / 'access.log'}"]
+        more += ["--workers", str(workers)] if workers > 1 else []
         return [sys.executable, "-m", "mirrorgate.cli", "run", config, "--admin", f"127.0.0.1:{free_port()}", *more]
 
     return command
