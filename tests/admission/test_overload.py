@@ -56,6 +56,7 @@ def test_one_stall_sheds_nothing() -> None:
     for worked in (0.02, 0.01, 0.01):
         loop.round(worked)
     assert loop.overload.shed is Shed.CONTROL
+    assert not loop.overload.refuses(60.0, 0.1)
     loop.round(0.002)
     loop.round(0.001, rested=0.2)
     assert loop.overload.shed is Shed.NOTHING
@@ -94,9 +95,31 @@ def test_the_front_of_a_round_is_served() -> None:
     assert overload.refuses(0.017, 0.003)
 
 
-def test_nothing_is_refused_before() -> None:
-    """Up to the interval the end of a round is served as well."""
-    assert not Loop().busy(0.1).overload.refuses(60.0, 60.0)
+def test_before_it_a_round_may_have_the_work_of_an_interval() -> None:
+    """Behind one that was late; the first late one of all is served whole, as is any that is only slow."""
+    overload = Loop().overload
+    assert not overload.wary
+    assert not overload.refuses(60.0, 60.0)
+    overload = Loop().busy(0.05).overload
+    assert overload.wary
+    assert not overload.refuses(60.0, 0.1)
+    assert overload.refuses(0.11, 0.11)
+
+
+def test_an_overload_that_has_just_ended_comes_back_at_once() -> None:
+    """With one round that is much too long; later it takes an interval again."""
+    loop = Loop().busy(0.2)
+    for _ in range(20):
+        loop.round(0.001, rested=0.02)
+    assert loop.overload.shed is Shed.NOTHING
+    loop.round(0.05)
+    assert loop.overload.shed is Shed.NOTHING
+    loop.round(0.06)
+    assert loop.overload.shed is Shed.REQUESTS
+    for _ in range(200):
+        loop.round(0.001, rested=0.02)
+    loop.round(0.06)
+    assert loop.overload.shed is Shed.NOTHING
 
 
 def test_it_lasts_while_there_is_no_rest() -> None:
@@ -129,7 +152,9 @@ def test_each_change_is_told(rounds: list[tuple[float, float]]) -> None:
     for worked, rested in rounds:
         before = loop.overload.shed
         assert loop.round(worked, rested) == (loop.overload.shed is not before)
-        assert loop.overload.refuses(1.0, 1.0) == loop.overload.sheds == (loop.overload.shed is Shed.REQUESTS)
+        assert loop.overload.sheds == (loop.overload.shed is Shed.REQUESTS)
+        assert loop.overload.refuses(0.05, 0.05) == loop.overload.sheds
+        assert loop.overload.refuses(1.0, 1.0) == loop.overload.wary
         assert 0 <= loop.overload.standing <= loop.now
 
 

@@ -13,6 +13,9 @@ queue is served, what would make it long is not: "Fail at Scale", ACM Queue 13(8
 Work is CPU time: a process that shares its core loses time in any round, and would refuse what it could do; four times
 as much by the clock is too long in any case.
 
+Before that, a round behind a late one takes an interval's work in and refuses the rest: rounds that are given all that
+has arrived grow by what is asked too much, each time, and three of them can take seconds.
+
 The order, with the interval L: after L/4 without a round in time the control arm's requests are left out, after L/2
 mirrors, after L new requests. A control leg rides with a mirror, so it can only go first.
 """
@@ -31,6 +34,9 @@ _ROUNDS = 3
 
 _BY_THE_CLOCK = 4
 """How many times as long as a round may work it may last."""
+
+_SOON = 10
+"""Intervals behind an overload in which one long round is enough to take it for not over."""
 
 _REST = 0.1
 """Share of an interval that the loop must have waited for work, so that the overload is over."""
@@ -53,7 +59,7 @@ class Overload:
     """
 
     __slots__ = (
-        "_copies", "_copies_since", "_late", "_rested", "_since", "_window",
+        "_copies", "_copies_since", "_ended", "_late", "_rested", "_since", "_window",
         "interval", "sheds", "standing", "target",
     )  # fmt: skip
 
@@ -77,6 +83,8 @@ class Overload:
         self._window = 0.0
         """When the interval began in which rest is summed up, while requests are shed."""
         self._rested = 0.0
+        self._ended = float("-inf")
+        """When requests were shed last."""
 
     @property
     def shed(self) -> Shed:
@@ -93,17 +101,28 @@ class Overload:
         else:
             self._count(now)
         before = self.shed
-        if self.standing > self.interval and not self.sheds:
+        if not self.sheds and (self.standing > self.interval or self._comes_back(worked, now)):
             self.sheds, self._window, self._rested = True, now, 0.0
         elif self.sheds:
             self._rest(rested, now)
         self._leave_copies(now)
         return self.shed is not before
 
+    @property
+    def wary(self) -> bool:
+        """Whether a request has to be asked about at all."""
+        return self.sheds or self._late > 0
+
     def refuses(self, waited: float, spent: float) -> bool:
         """Tell whether a new request is refused that comes up so long after its round began, and after so much CPU
         time of it."""
-        return self.sheds and (spent > self.target or waited > _BY_THE_CLOCK * self.target)
+        if self.sheds:
+            return spent > self.target or waited > _BY_THE_CLOCK * self.target
+        return self._late > 0 and spent > self.interval
+
+    def _comes_back(self, worked: float, now: float) -> bool:
+        """Tell whether a round that was much too long says that an overload which has just ended has not."""
+        return self._late > 0 and worked > self.interval / 2 and now - self._ended < _SOON * self.interval
 
     def _count(self, now: float) -> None:
         """Take a round that was not in time."""
@@ -118,6 +137,7 @@ class Overload:
         if now - self._window >= self.interval:
             self.sheds = self._rested < _REST * (now - self._window)
             self._window, self._rested = now, 0.0
+            self._ended = now
 
     def _leave_copies(self, now: float) -> None:
         """Shed copies until an interval has not called for it: at the edge they would come and go with every round."""

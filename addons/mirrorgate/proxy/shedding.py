@@ -39,11 +39,11 @@ class Shedding:
         self.refusals = Refusals(plane)
         self._overload = overload
         self._spent = 0.0
-        """CPU time of the thread when the round under way began, while requests are shed."""
+        """CPU time of the thread when the round under way began, while the loop is behind."""
         self._told = float("-inf")
         self._worst = self._last = Shed.NOTHING
         self._admitted = 0
-        """Requests since `tell`, counted while any are refused."""
+        """Requests since `tell`, counted while the loop is behind."""
         self._share = 0.0
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> bool:
@@ -59,14 +59,14 @@ class Shedding:
         """Take a round of the event loop."""
         if self._overload.round(worked, rested, now):
             self._tell(now)
-        if self._overload.sheds:
+        if self._overload.wary:
             self._spent = time.thread_time()
 
     @property
     def late(self) -> bool:
         """Whether a request that comes up now is refused."""
         overload = self._overload
-        if not overload.sheds:
+        if not overload.wary:
             return False
         waited = time.monotonic() - self._rounds.began
         return waited > overload.target and overload.refuses(waited, time.thread_time() - self._spent)
@@ -74,7 +74,7 @@ class Shedding:
     def refuses(self, inbound: Inbound) -> bool:
         """Tell whether a request that comes up now is refused; one that is not is taken for admitted. What a person
         replays, and what its connection was let in for, is not."""
-        if not self._overload.sheds:
+        if not self._overload.wary:
             return False
         if self.late and not inbound.welcome and inbound.flow is None:
             return True
