@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -10,9 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mitmproxy import connection, http, tls
 
 from mirrorgate.proxy.dataplane import Settings
+from mirrorgate.proxy.tls_transport import TlsTransport, pieces_of
 from mirrorgate.resources.loading import Document, load
 from mirrorgate.snapshot import Snapshot
 from mirrorgate.testing.backends import Backend, Conversation, answering, response_bytes
@@ -296,3 +300,84 @@ async def test_malformed_request_over_tls(start: Any) -> None:
         assert (await client.answer()).status == 400
         with pytest.raises(WireError):
             await client.answer()
+
+
+@given(st.integers(0, 5 * 32 * 1024))
+def test_pieces_are_the_whole_and_none_is_large(size: int) -> None:
+    """Joined they are what was given; few bytes are given as they are."""
+    data = random.Random(size).randbytes(size)
+    pieces = list(pieces_of(data))
+    assert b"".join(pieces) == data
+    assert all(0 < len(piece) <= 32 * 1024 for piece in pieces) or not data
+    assert len(pieces) == max(1, -(-size // (32 * 1024)))
+
+
+class Hoarding:
+    """A session that notes the most that its memory buffers have held; both ways it passes bytes on as they are."""
+
+    def __init__(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+        self.most_in = self.most_out = 0
+
+    def do_handshake(self) -> None: ...
+
+    def pending(self) -> int:
+        return 0
+
+    def read(self, size: int) -> bytes:
+        self.most_in = max(self.most_in, self._incoming.pending)
+        return self._incoming.read(size)
+
+    def write(self, data: bytes) -> int:
+        written = self._outgoing.write(data)
+        self.most_out = max(self.most_out, self._outgoing.pending)
+        return written
+
+
+class Above(asyncio.Protocol):
+    """The protocol on top: it answers all that it got when it got the last byte of it."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def tls_established(self, session: object) -> None: ...
+
+    def tls_failed(self, session: object, message: str) -> None:
+        raise AssertionError(message)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        if len(self._received) == self._size:
+            self._transport.write(bytes(self._received))
+
+
+async def test_openssl_never_holds_a_whole_body() -> None:
+    """Its buffers keep the room of the most that they ever held, for as long as a client idles."""
+    data = random.Random(1).randbytes(1_000_000)
+    sessions: list[Hoarding] = []
+
+    class Contexts:
+        def handshake(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, port: int, local: str | None) -> Hoarding:
+            sessions.append(Hoarding(incoming, outgoing))
+            return sessions[-1]
+
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: TlsTransport(Above(len(data)), Contexts(), 443, 10.0),
+        "127.0.0.1",
+        0,  # type: ignore[arg-type]
+    )
+    async with server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+        writer.write(data)
+        assert await reader.readexactly(len(data)) == data
+        writer.close()
+        await writer.wait_closed()
+    [session] = sessions
+    assert 0 < session.most_in <= 32 * 1024
+    assert 0 < session.most_out <= 32 * 1024

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from asyncio import sslproto
 from typing import TYPE_CHECKING
 
 from mitmproxy import connection
@@ -17,9 +18,15 @@ from .mitm import Hooks, note_server_session
 if TYPE_CHECKING:
     from .upstream import Upstream
 
-__all__ = ["dial"]
+__all__ = ["KEPT", "dial"]
 
 _TIMEOUT = "connection timeout"
+
+KEPT = 17 * 1024
+"""What asyncio keeps for reading with every TLS connection for as long as that lasts: room for a record, where 256 KiB
+are its default. Each stream of a server that is spoken to by TLS has a connection."""
+
+sslproto.SSLProtocol.max_size = KEPT
 
 
 async def dial(

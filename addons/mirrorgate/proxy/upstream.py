@@ -18,6 +18,7 @@ from .heads import Fields, Malformed, ResponseHead, field_lines
 from .http1 import ResponseReader
 from .mitm import note_end, note_open
 from .rendering import last_chunk
+from .tls_transport import pieces_of
 from .upstream_side import UpstreamUser
 
 if TYPE_CHECKING:
@@ -94,8 +95,13 @@ class Upstream(asyncio.Protocol):
         self.write(b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target, field_lines(fields)))
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self.tls is None:
             self._transport.write(data)
+            return
+        for piece in pieces_of(data):
+            self._transport.write(piece)
 
     def end_body(self, trailers: http.Headers | None, *, chunked: bool) -> None:
         """Send the end of a body that streamed."""

@@ -29,7 +29,6 @@ async def test_clients_and_streams_are_there_while_they_are_measured(monkeypatch
         found = await footprint("here", os.getpid(), port, clients=40, streams=5)
     assert (found.clients, found.streams, origin.requests, len(made)) == (40, 5, 48, 48)
     assert found.idle > 0
-    server.close_clients()
 
 
 async def test_a_refusal_is_no_footprint() -> None:
@@ -44,4 +43,3 @@ async def test_a_refusal_is_no_footprint() -> None:
     async with server:
         with pytest.raises(OSError, match="503"):
             await footprint("here", os.getpid(), server.sockets[0].getsockname()[1], clients=1, streams=1)
-        server.close_clients()
