@@ -11,6 +11,7 @@ import pytest
 from mirrorgate.testing.backends import response_bytes
 from mirrorgate.testing.chaos.books import Held
 from mirrorgate.testing.chaos.crowd import Ended, Manner
+from mirrorgate.testing.chaos.crowd_http2 import Leaving, leave
 from mirrorgate.testing.chaos.rig import ChaosRig, chaos_rig
 from mirrorgate.testing.manifests import backend, http_route, reference
 
@@ -58,6 +59,15 @@ async def trouble(rig: ChaosRig) -> None:
     legs = ("primary", "candidate", "control")
     await rig.tell(*(rig.ask(faults={leg: fault} if fault else {}) for leg in legs for fault in FAULTS), at_once=4)
     await rig.tell(*(rig.ask(stream=True) for _ in range(40)), at_once=4)
+    await rig.tell_http2(*(rig.ask(stream=number % 2 == 0) for number in range(40)))
+    async with await rig.connect_http2() as client:
+        asks = [rig.ask(stream=True) for _ in Leaving]
+        rig.books.note(
+            *await asyncio.gather(
+                *(leave(client, question, when, rig.rng) for question, when in zip(asks, Leaving, strict=True))
+            )
+        )
+    await rig.misbehave(rig.ask(padding=3 * 1024 * 1024), Manner.LEAVE_IN_BODY)
     for manner in Manner:
         await rig.misbehave(rig.ask(stream=True), manner)
 
