@@ -22,7 +22,7 @@ writes this page; `docs/performance.md` tells where the time goes and what was d
 Measured on {machine}, {rounds} rounds, medians. Every proxy is one process on one core, in front of a server that
 answers at once; the clients have another core. A Mirrorgate that mirrors is two processes on that core; figures are of
 the one that carries production, and "Mirroring" tells the other's. Mirrorgate routes to an InferencePool with breaker,
-metrics and the reading of the request's model on, as it comes; its limit for shedding load is out of reach. The others
+metrics, access log and the reading of the request's model on; its limit for shedding load is out of reach. The others
 forward and do nothing else, without an access log.
 Times are CPU time, user and system, of the processes: load from elsewhere disturbs it much less than it disturbs
 latency. A ratio is taken within a round, and the median of the rounds is shown.
