@@ -56,6 +56,7 @@ _PLAIN = TrafficPolicy()
 
 type _Mirrored = tuple[tuple[MirrorPlan, ...], tuple[Mirror, ...], Address | None]
 
+_NO_HEADERS = PoolHeaders()
 _UNMIRRORED: _Mirrored = ((), (), None)
 
 
@@ -177,7 +178,7 @@ class Director:
                 return Refused(Refusal.BAD_INFERENCE_REQUEST, request.message, param=request.param, code=code)
             request = None
         model = request.model if request is not None else None
-        asked = pool_headers(facts.fields) if pool else PoolHeaders()
+        asked = pool_headers(facts.fields) if pool and facts.to_pool else _NO_HEADERS
         if held is None:
             choice = resolve_model(destination, model, self._rng.random(), asked.target, asked.objective)
         else:

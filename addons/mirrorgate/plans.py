@@ -42,6 +42,8 @@ class RequestFacts(msgspec.Struct, frozen=True):
     """Whom the TLS handshake asked for, empty for nobody; `None` without TLS."""
     content_type: bytes | None = None
     """The first Content-Type, empty for none; `None` where nobody has looked for one."""
+    to_pool: bool = True
+    """Whether a field may speak to an InferencePool's picker."""
 
     def header(self, name: bytes) -> bytes | None:
         """Return the first value of a header, `name` in lower case; `None` when there is none."""

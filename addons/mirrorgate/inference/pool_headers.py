@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_FAIRNESS", "PoolHeaders", "pool_headers"]
+__all__ = ["DEFAULT_FAIRNESS", "PoolHeaders", "pool_headers", "speaks_to_pools"]
 
 DEFAULT_FAIRNESS = "default-flow"
 
@@ -37,6 +37,11 @@ class PoolHeaders:
 
 
 _NONE = PoolHeaders()
+
+
+def speaks_to_pools(name: bytes) -> bool:
+    """Tell whether a field of this name, in lower case, is one of them."""
+    return name in _NAMES
 
 
 def pool_headers(fields: Iterable[tuple[bytes, bytes]]) -> PoolHeaders:

@@ -12,9 +12,9 @@ from functools import lru_cache
 import msgspec
 
 from ..errors import Refusal
+from .field_shapes import HOP_BY_HOP, RequestShape, request_shape
 
 __all__ = [
-    "HOP_BY_HOP",
     "Fields",
     "Malformed",
     "RequestHead",
@@ -30,11 +30,6 @@ __all__ = [
 ]
 
 Fields = tuple[tuple[bytes, bytes], ...]
-
-HOP_BY_HOP = frozenset(
-    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade", b"trailer")
-)
-"""RFC 9110, 7.6.1: of this connection, so never forwarded."""
 
 _NEVER_NAMED = frozenset((b"", b"close", b"keep-alive", b"upgrade", b"te", b"host", b"content-length"))
 """What Connection cannot take away: its own words, and the fields that say where a message goes and ends."""
@@ -122,6 +117,8 @@ class RequestHead(msgspec.Struct):
     """Whether there is an Upgrade field, announced or not."""
     content_type: bytes | None = None
     """The first Content-Type; `None` where nobody has looked for one."""
+    shape: RequestShape | None = None
+    """Of `fields`, where it is known."""
 
     @property
     def has_body(self) -> bool:
@@ -159,6 +156,34 @@ def request_head(
     if version not in _VERSIONS:
         raise Malformed(f"HTTP/{version} is not supported")
     old = version == "1.0"
+    shape: RequestShape | None = request_shape(tuple([name for name, _ in fields]))
+    assert shape is not None
+    upgrade = b""
+    expects = chunked = False
+    if shape.plain:
+        host: bytes | None = fields[shape.host][1].strip()
+        length = None if shape.length < 0 else int(fields[shape.length][1])
+        agent = b"" if shape.agent < 0 else fields[shape.agent][1]
+        content_type = b"" if shape.content_type < 0 else fields[shape.content_type][1]
+        forwarded_for = fields[shape.forwarded[0]][1] if shape.forwarded else b""
+    else:
+        host, length, agent, content_type, forwarded_for, upgrade, expects, chunked = _read(fields)
+    if chunked and old:
+        raise Malformed("Transfer-Encoding in HTTP/1.0")
+    if host is None and not old:
+        raise Malformed("no Host")
+    path, authority = _origin_form(method, target, host or b"")
+    if authority != host:
+        fields, shape = _with_host(fields, authority), None
+    return RequestHead(
+        method, target, path, authority, _VERSIONS[version], fields, length, chunked, keep_alive,
+        upgrade if upgrading and not old else b"", expects and not old, agent, forwarded_for, bool(upgrade),
+        content_type, shape,
+    )  # fmt: skip
+
+
+def _read(fields: Fields) -> tuple[bytes | None, int | None, bytes, bytes, bytes, bytes, bool, bool]:
+    """Read the fields that mean something, where there is more to them than in most requests; raises `Malformed`."""
     length: int | None = None
     host: bytes | None = None
     upgrade = agent = forwarded_for = content_type = b""
@@ -187,18 +212,7 @@ def request_head(
             upgrade = value.strip().lower()
         elif lower == b"expect":
             expects = value.strip().lower() == b"100-continue"
-    if chunked and old:
-        raise Malformed("Transfer-Encoding in HTTP/1.0")
-    if host is None and not old:
-        raise Malformed("no Host")
-    path, authority = _origin_form(method, target, host or b"")
-    if authority != host:
-        fields = _with_host(fields, authority)
-    return RequestHead(
-        method, target, path, authority, _VERSIONS[version], fields, length, chunked, keep_alive,
-        upgrade if upgrading and not old else b"", expects and not old, agent, forwarded_for, bool(upgrade),
-        content_type,
-    )  # fmt: skip
+    return host, length, agent, content_type, forwarded_for, upgrade, expects, chunked
 
 
 def response_head(status: int, reason: bytes, version: str, fields: Fields, *, to_head: bool) -> ResponseHead:

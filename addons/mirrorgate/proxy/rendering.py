@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from http import HTTPStatus
 from itertools import compress
 
-import msgspec
 from mitmproxy import http
 
 from ..errors import REPLIES, LocalReply, Refusal
 from ..inference.errors import openai_error
 from ..plans import Plan, Refused
 from ..routing.filters import apply
-from .heads import HOP_BY_HOP, RequestHead, ResponseHead, field_lines, named_by, render_response, without_unfit_trailers
+from .field_shapes import RequestShape, answer_shape, request_shape, spoken_for_us
+from .heads import RequestHead, ResponseHead, field_lines, named_by, render_response, without_unfit_trailers
 from .sketch import ResponseSketch
 
 __all__ = [
@@ -33,33 +32,6 @@ __all__ = [
 
 Fields = list[tuple[bytes, bytes]]
 
-_OURS = frozenset(
-    (
-        b"content-length",
-        b"expect",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-        b"x-request-id",
-        b"x-gateway-destination-endpoint",
-        b"x-gateway-destination-endpoint-subset",
-        b"x-gateway-destination-endpoint-served",
-        b"x-gateway-model-name-rewrite",
-        b"test-epp-endpoint-selection",
-        b"x-forwarded-client-cert",
-    )
-)
-"""Fields that the gateway writes itself, or that a client must not be able to set: those of the endpoint picker
-protocol, and a certificate that nobody has checked."""
-
-_RESERVED = (b"x-envoy-", b"x-mirrorgate-")
-"""Names that only a proxy may speak by: servers behind us believe them."""
-
-_MARK = b"x-mirrorgate-leg"
-"""The one that is passed on: a copy of another gateway's must not be mirrored again further on."""
-
-
-_NOT_BACK = HOP_BY_HOP | {b"content-length"}
-
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -72,50 +44,6 @@ def websocket_upgrade(head: RequestHead) -> bytes:
     """Return the protocol of an upgrade that is passed on, empty for none. Only websocket is; h2c is answered in
     HTTP/1.1, as a server may (RFC 9110, 7.8)."""
     return head.upgrade if head.upgrade == b"websocket" and not head.has_body else b""
-
-
-class _RequestShape(msgspec.Struct, frozen=True):
-    """What the names of a request's fields say. A client sends the same ones all the time."""
-
-    kept: tuple[bool, ...]
-    """For each field whether it is passed on."""
-    forwarded: tuple[int, ...]
-    connection: tuple[int, ...]
-    has_host: bool
-    has_length: bool
-
-
-class _AnswerShape(msgspec.Struct, frozen=True):
-    """The same of an answer."""
-
-    kept: tuple[bool, ...]
-    connection: tuple[int, ...]
-    length: int | None
-    dated: bool
-
-
-@lru_cache(maxsize=256)
-def _request_shape(names: tuple[bytes, ...]) -> _RequestShape:
-    lower = [name.lower() for name in names]
-    return _RequestShape(
-        tuple(name == _MARK or not (name in HOP_BY_HOP or _spoken_for_us(name)) for name in lower),
-        _places(lower, b"x-forwarded-for"),
-        _places(lower, b"connection"),
-        b"host" in lower,
-        b"content-length" in lower,
-    )
-
-
-@lru_cache(maxsize=256)
-def _answer_shape(names: tuple[bytes, ...]) -> _AnswerShape:
-    lower = [name.lower() for name in names]
-    lengths = _places(lower, b"content-length")
-    kept = tuple(name not in _NOT_BACK for name in lower)
-    return _AnswerShape(kept, _places(lower, b"connection"), lengths[-1] if lengths else None, b"date" in lower)
-
-
-def _places(names: list[bytes], wanted: bytes) -> tuple[int, ...]:
-    return tuple(place for place, name in enumerate(names) if name == wanted)
 
 
 def _joined(fields: Sequence[tuple[bytes, bytes]], places: tuple[int, ...]) -> bytes:
@@ -133,16 +61,18 @@ def forwarded_head(
     content_length: int | None,
     chunked: bool,
     upgrade: bytes,
+    shape: RequestShape | None = None,
 ) -> Fields:
-    """Make the header fields of the request as it is sent on.
+    """Make the header fields of the request as it is sent on. `shape` is that of `fields`, where it is known.
 
     `body` is the whole body, `None` when it is streamed with the declared `content_length` or `chunked`.
     """
-    shape = _request_shape(tuple([name for name, _ in fields]))
+    if shape is None:
+        shape = request_shape(tuple([name for name, _ in fields]))
     kept: Fields = list(compress(fields, shape.kept))
     forwarded = _joined(fields, shape.forwarded)
     connection = _joined(fields, shape.connection)
-    had_length, has_host = shape.has_length, shape.has_host
+    had_length, has_host = shape.length >= 0, shape.host >= 0
     if connection and (named := named_by(connection)):
         kept = [field for field in kept if field[0].lower() not in named]
         forwarded = b"" if b"x-forwarded-for" in named else forwarded
@@ -187,7 +117,7 @@ def answer_fields(
     """
     status = response.status_code
     given = response.headers.fields
-    shape = _answer_shape(tuple([name for name, _ in given]))
+    shape = answer_shape(tuple([name for name, _ in given]))
     fields: Fields = list(compress(given, shape.kept))
     length = None if shape.length is None else given[shape.length][1]
     connection = _joined(given, shape.connection)
@@ -247,16 +177,7 @@ def sent_trailers(trailers: http.Headers | None) -> Fields:
     """Return those trailers that may be sent on."""
     if not trailers:
         return []
-    return [field for field in without_unfit_trailers(trailers.fields) if not _spoken_for_us(field[0].lower())]
-
-
-def _spoken_for_us(name: bytes) -> bool:
-    """Tell whether a field is one that only a proxy may write, or is read as one: to servers that know fields as
-    variables (WSGI, CGI) an underscore is a hyphen."""
-    if b"_" in name:
-        name = name.replace(b"_", b"-")
-        return name in _OURS or name in HOP_BY_HOP or name.startswith(_RESERVED)
-    return name in _OURS or name.startswith(_RESERVED)
+    return [field for field in without_unfit_trailers(trailers.fields) if not spoken_for_us(field[0].lower())]
 
 
 def reply_body(reply: LocalReply, refused: Refused, *, openai: bool) -> tuple[bytes, bytes]:

@@ -34,8 +34,9 @@ def forward(carrier: Carrier, upstream: UpstreamLink, plan: Plan) -> None:
     upgrade = b"" if upstream.framed else websocket_upgrade(head)
     body = plan.body if upload is None else None
     trailers = flow.request.trailers if upload is None else None
+    given = flow.request.headers.fields
     fields = forwarded_head(
-        flow.request.headers.fields,
+        given,
         plan,
         client=carrier.client.peername[0],
         scheme=carrier.connection.scheme,
@@ -43,6 +44,7 @@ def forward(carrier: Carrier, upstream: UpstreamLink, plan: Plan) -> None:
         content_length=head.content_length,
         chunked=upload.chunked if upload is not None else bool(trailers),
         upgrade=upgrade,
+        shape=head.shape if given is head.fields else None,
     )
     if upstream.framed:
         _forward_framed(carrier, upstream, plan, fields, body)

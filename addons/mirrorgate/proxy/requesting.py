@@ -97,6 +97,7 @@ async def _stream(carrier: Carrier, directed: Directed) -> None:
 
 def _facts_of(carrier: Carrier) -> RequestFacts:
     request, head = carrier.flow.request, carrier.inbound.head
+    untouched = request.headers.fields is head.fields
     return RequestFacts(
         port=carrier.connection.port.logical,
         method=request.data.method,
@@ -107,7 +108,8 @@ def _facts_of(carrier: Carrier) -> RequestFacts:
         client=carrier.client.peername[0],
         local=carrier.client.sockname[0],
         server_name=carrier.connection.server_name,
-        content_type=head.content_type if request.headers.fields is head.fields else None,
+        content_type=head.content_type if untouched else None,
+        to_pool=not untouched or head.shape is None or head.shape.to_pool,
     )
 
 
