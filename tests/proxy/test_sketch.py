@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
+from mitmproxy.test import tflow
 
 from mirrorgate.proxy.heads import RequestHead, ResponseHead
 from mirrorgate.proxy.mitm import new_client, stock_mode
-from mirrorgate.proxy.sketch import Sketch, begin_response, draw
+from mirrorgate.proxy.sketch import ResponseSketch, Sketch, begin_response, draw, give_response
 
 CLIENT = new_client(("192.0.2.1", 4), ("192.0.2.2", 80), stock_mode(80))
 FIELDS = ((b"Host", b"a.example:81"), (b"X-Two", b"1"), (b"x-two", b"2"), (b"Expect", b"100-continue"))
@@ -83,3 +84,21 @@ def test_fields_read_as_in_a_flow(fields: tuple[tuple[bytes, bytes], ...]) -> No
     theirs.pop("expect", None)
     ours.pop("expect", None)
     assert ours.fields == theirs.fields
+
+
+@pytest.mark.parametrize("fields", [[(b"content-length", b"2")], [(b"Alt-Svc", b"clear"), (b"x", b"y")]])
+def test_an_answer_of_the_gateway_s_own_is_drawn_as_any_other(
+    sketch: Sketch, fields: list[tuple[bytes, bytes]]
+) -> None:
+    """A sketch has it as a sketch, and what is drawn from it is what a flow is given."""
+    give_response(sketch, 503, b"Service Unavailable", fields, b"no")
+    assert isinstance(sketch.response, ResponseSketch)
+    assert sketch.has_alt_svc == (fields[0][0] == b"Alt-Svc")
+    flow = tflow.tflow()
+    give_response(flow, 503, b"Service Unavailable", fields, b"no")
+    drawn = draw(sketch, CLIENT).response
+    for response in (drawn, flow.response):
+        assert response is not None
+        assert (response.status_code, response.reason, response.content) == (503, "Service Unavailable", b"no")
+        assert response.headers.fields == tuple(fields)
+        assert response.timestamp_start == response.timestamp_end

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
-
-from mitmproxy import http
 
 from ..routing.filters import redirect_location
 from ..routing.overrides import Answered, Override, OverrideRedirect
 from ..routing.table import PathRewrite, Redirect
-from .rendering import Fields, local_fields, reason_of
+from .rendering import Fields, local_fields
 
 if TYPE_CHECKING:
     from .carrying import Carrier
     from .heads import ResponseHead
 
-__all__ = ["Overridden", "overridden", "override_of", "response_of", "waits_for_the_end"]
+__all__ = ["Overridden", "overridden", "override_of", "waits_for_the_end"]
 
 Overridden = tuple[int, Fields, bytes]
 """Status, header fields and body of the answer that takes the place of another."""
@@ -67,10 +64,3 @@ def overridden(carrier: Carrier, override: Override, status: int, fields: Fields
 def waits_for_the_end(head: ResponseHead) -> bool:
     """Tell whether the rest of an answer that nobody gets is short enough to keep its connection for."""
     return head.bodiless or (head.content_length is not None and head.content_length <= _WORTH_READING)
-
-
-def response_of(answer: Overridden) -> http.Response:
-    """Return what addons see of it."""
-    status, fields, body = answer
-    now = time.time()
-    return http.Response(b"HTTP/1.1", status, reason_of(status), http.Headers(fields), body, None, now, now)

@@ -13,8 +13,9 @@ from ..plans import Plan, Refused
 from ..routing.filters import apply
 from .heads import field_lines
 from .mitm import killed
-from .overriding import Overridden, overridden, override_of, response_of
+from .overriding import Overridden, overridden, override_of
 from .rendering import Fields, forwarded_head, last_chunk, local_fields, reason_of, reply_body, websocket_upgrade
+from .sketch import give_response
 
 if TYPE_CHECKING:
     from .carrying import Carrier
@@ -106,8 +107,8 @@ async def refuse(carrier: Carrier, refused: Refused) -> None:
     body, content_type = reply_body(reply, refused, openai=carrier.plane.director.speaks_openai(carrier.facts.path))
     status = refused.status or reply.status
     fields = _with_cors(carrier, local_fields(body, content_type, refused.headers))
-    answer = _as_declared(carrier, status, fields, body)
-    flow.response = response_of(answer)
+    answered, fields, body = _as_declared(carrier, status, fields, body)
+    give_response(flow, answered, reason_of(answered), fields, body)
     note_refusal(carrier, refused.refusal, status)
     carrier.close = carrier.close or reply.close
     await _send_after_hooks(carrier)
@@ -173,7 +174,8 @@ async def replace(carrier: Carrier, answer: Overridden) -> None:
         return
     carrier.end()
     carrier.facts.details = "response_override"
-    carrier.flow.response = response_of(answer)
+    status, fields, body = answer
+    give_response(carrier.flow, status, reason_of(status), fields, body)
     await _send_after_hooks(carrier)
 
 

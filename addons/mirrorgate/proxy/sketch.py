@@ -8,14 +8,15 @@ so that the code that carries an exchange reads either alike; what a sketch does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from mitmproxy import connection, flow, http
 
 from .heads import Fields, RequestHead, ResponseHead
 
-__all__ = ["AnyFlow", "ResponseSketch", "Sketch", "begin_response", "draw"]
+__all__ = ["AnyFlow", "ResponseSketch", "Sketch", "begin_response", "draw", "give_response"]
 
 type AnyFlow = http.HTTPFlow | Sketch
 
@@ -152,6 +153,21 @@ def begin_response(flow: AnyFlow, head: ResponseHead, now: float) -> ResponseSke
         head.version, head.status, head.reason, http.Headers(head.fields), None, None, now, None
     )  # fmt: skip
     return response
+
+
+def give_response(
+    flow: AnyFlow, status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes]], body: bytes
+) -> None:
+    """Give a flow, or its sketch, a response of the gateway's own."""
+    now = time.time()
+    if type(flow) is Sketch:
+        alt_svc = any(name.lower() == b"alt-svc" for name, _ in fields)
+        head = ResponseHead(b"HTTP/1.1", status, reason, tuple(fields), len(body), False, False, alt_svc=alt_svc)
+        response = flow.response = ResponseSketch(head, now)
+        response.content, response.timestamp_end = body, now
+    else:
+        assert isinstance(flow, http.HTTPFlow)
+        flow.response = http.Response(b"HTTP/1.1", status, reason, http.Headers(fields), body, None, now, now)
 
 
 def draw(sketch: Sketch, client: connection.Client) -> http.HTTPFlow:
