@@ -60,7 +60,7 @@ def candidate_target(
         tls=mirror.destination.tls,
         http2=mirror.destination.http2,
         subject=subject,
-        length=_declared_length(sent),
+        length=None if plan.body is not None else _declared_length(sent),
     )
 
 
@@ -86,7 +86,7 @@ def control_target(address: Address, plan: Plan, mirror: Mirror, sent: Fields, p
         policy=policy,
         tls=plan.tls,
         http2=plan.http2,
-        length=_declared_length(sent),
+        length=None if plan.body is not None else _declared_length(sent),
     )
 
 
