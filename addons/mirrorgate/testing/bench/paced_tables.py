@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from .cells import ms, table, times_of, us
 from .measures import Measure
 from .parts import HEALTHY, TROUBLED
+from .proxies import PROXIES
 from .results import Figure, Results
 
 __all__ = ["paced", "troubled"]
@@ -27,7 +28,7 @@ here as production does; it has the lower priority. Ratios are to no shadow at a
 
 def paced(results: Results) -> list[str]:
     """Return the section about what is added, nothing when it was not measured."""
-    names = [name for name in results.proxies if results.of(name, _SCENARIO) and name not in TROUBLED]
+    names = [name for name in PROXIES if results.of(name, _SCENARIO) and name not in TROUBLED]
     if _DIRECT not in names:
         return []
 
