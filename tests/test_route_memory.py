@@ -74,7 +74,10 @@ def test_what_a_route_does_not_depend_on_makes_no_difference() -> None:
 def test_every_fact_has_been_thought_of() -> None:
     """One that is added to `RequestFacts` is added to the key, or here: a route must not depend on it."""
     known = {"port", "local", "server_name", "host", "method", "path", "scheme", "fields"}
-    assert set(RequestFacts.__struct_fields__) == known | {"client"}
+    assert set(RequestFacts.__struct_fields__) == known | {"client", "content_type", "to_pool"}
+    asked = msgspec.structs.replace(FACTS, client="10.0.0.9", content_type=b"text/plain", to_pool=False)
+    seen = RouteMemory(TABLE).visible(asked)
+    assert (seen.client, seen.content_type, seen.to_pool) == ("", None, True)
 
 
 def test_it_is_bounded() -> None:

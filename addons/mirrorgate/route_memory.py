@@ -49,7 +49,11 @@ class RouteMemory:
     def visible(self, facts: RequestFacts) -> RequestFacts:
         """Leave what is not in the key out of a request, so that no answer can depend on it."""
         return msgspec.structs.replace(
-            facts, client="", fields=tuple(field for field in facts.fields if field[0].lower() in self._names)
+            facts,
+            client="",
+            fields=tuple(field for field in facts.fields if field[0].lower() in self._names),
+            content_type=None,
+            to_pool=True,
         )
 
     def keep(self, key: Key, facts: RequestFacts, answer: Directed) -> Directed:
