@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from mirrorgate.testing.chaos.asks import LEGS
 from mirrorgate.testing.chaos.crowd import Ended, Manner
+from mirrorgate.testing.chaos.crowd_http2 import Leaving, leave
 from mirrorgate.testing.chaos.rig import ChaosRig, chaos_rig
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
@@ -26,7 +27,8 @@ async def test_calm(rig: ChaosRig) -> None:
     await rig.tell(*(rig.ask(stream=number % 2 == 0) for number in range(40)))
     await rig.pipeline(*(rig.ask(stream=number % 3 == 0) for number in range(10)))
     await rig.reuse(*(rig.ask() for _ in range(10)))
-    assert rig.books.count(Ended.WHOLE) == 60
+    await rig.tell_http2(*(rig.ask(stream=number % 2 == 0) for number in range(20)))
+    assert rig.books.count(Ended.WHOLE) == 80
     await rig.books.balance()
 
 
@@ -67,6 +69,8 @@ async def test_clients_that_misbehave(rig: ChaosRig) -> None:
     for manner in list(Manner) * 3:
         told = await rig.misbehave(rig.ask(stream=rig.rng.random() < 0.5, padding=rig.rng.randrange(3000)), manner)
         assert told.ended in (Ended.LEFT, Ended.CUT if manner is Manner.HALF_CLOSE else Ended.WHOLE)
+    async with await rig.connect_http2() as client:
+        rig.books.note(*[await leave(client, rig.ask(stream=True), when, rig.rng) for when in list(Leaving) * 3])
     await rig.books.balance()
 
 

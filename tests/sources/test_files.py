@@ -240,6 +240,29 @@ async def test_a_file_that_stays_empty_is_read_in_the_end(manifest: Path) -> Non
         assert texts(await changes.next()) == [""]
 
 
+async def test_a_file_that_never_stands_still_is_not_read_while_it_is_empty(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Truncated and written many times a second, and looked at in between: what is served is never nothing."""
+    monkeypatch.setattr(files, "MAX_SETTLE", 0.2)
+    async with watching(manifest) as changes:
+        loop = asyncio.get_running_loop()
+
+        def scribble(number: int) -> None:
+            if number == 60:
+                write(manifest, "last")
+                return
+            write(manifest, f"text {number}")
+            write(manifest, "")
+            loop.call_later(0.03, scribble, number + 1)
+
+        scribble(0)
+        found = await changes.next()
+        while texts(found) != ["last"]:
+            assert texts(found) != [""]
+            found = await changes.next()
+
+
 async def test_a_write_in_pieces_is_one_change(manifest: Path) -> None:
     """While the file grows it is not read."""
     async with watching(manifest) as changes:

@@ -115,8 +115,10 @@ class FileSource:
             await asyncio.sleep(POLL)
             if not await asyncio.to_thread(self._changed):
                 continue
-            await self._settled()
+            stood = await self._settled()
             tree, reading = await asyncio.to_thread(_read_all, self._paths)
+            if tree != stood and tree.emptied(self._tree or _Tree((), ())):
+                continue  # it is being filled at this very moment
             different = reading != self._last
             self._tree, self._last = tree, reading
             if different:
@@ -133,8 +135,8 @@ class FileSource:
         # Young: what counts is the contents, and the half-written ones are for `_settled`.
         return _read_all(self._paths)[1] != self._last
 
-    async def _settled(self) -> None:
-        """Wait until the tree stands still."""
+    async def _settled(self) -> _Tree | None:
+        """Wait until the tree stands still, and return it; `None` when it does not for too long."""
         before = self._tree or _Tree((), ())
         loop = asyncio.get_running_loop()
         start = since = loop.time()
@@ -145,8 +147,10 @@ class FileSource:
             now = loop.time()
             if seen != tree:
                 tree, since = seen, now
-            if now - since >= (SETTLE_EMPTIED if tree.emptied(before) else SETTLE) or now - start >= MAX_SETTLE:
-                return
+            if now - since >= (SETTLE_EMPTIED if tree.emptied(before) else SETTLE):
+                return tree
+            if now - start >= MAX_SETTLE:
+                return None
 
 
 def _read_all(paths: Sequence[Path]) -> tuple[_Tree, Reading]:
