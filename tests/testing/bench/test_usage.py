@@ -23,8 +23,10 @@ def test_a_child_belongs_to_the_tree() -> None:
 
 def test_a_shadow_process_is_known_by_its_command() -> None:
     """Among all that a gateway has started."""
-    command = [sys.executable, "-c", "input()", "-m", "mirrorgate.shadow"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", "print(flush=True); input()", "-m", "mirrorgate.shadow"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # its command is there to be read once it runs
         assert child.pid in shadow_processes(os.getpid())
         child.communicate(b"\n")
     assert child.pid not in shadow_processes(os.getpid())
