@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from mitmproxy import connection
 
 from mirrorgate.admission.overload import Overload
 from mirrorgate.proxy.shedding import Shedding
@@ -107,3 +109,26 @@ async def test_who_has_not_sent_anything_is_answered_too(run: Any, crowd: Any) -
     shedding_of(running, 1e-9)
     clients = crowd(running.gateway.port, 2, b"")
     assert (await answer(clients[1], whole=True)).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_one_that_was_reset_before_it_was_accepted_is_nobody(run: Any, crowd: Any) -> None:
+    """It has no address any more: no addon hears of one without, and those behind it are served."""
+
+    class Heard:
+        def __init__(self) -> None:
+            self.addresses: list[str] = []
+
+        def client_connected(self, client: connection.Client) -> None:
+            self.addresses.append(client.peername[0])
+
+    heard = Heard()
+    running = await run(OK, heard)
+    clients = crowd(running.gateway.port, 5)
+    for each in clients[:4]:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        each.close()
+    assert (await answer(clients[4])).startswith(b"HTTP/1.1 200 ")
+    assert set(heard.addresses) == {"127.0.0.1"}
+    clients[4].close()
+    await running.gateway.settled()
+    assert not running.gateway.plane.door.open

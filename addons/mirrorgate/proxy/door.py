@@ -69,7 +69,7 @@ class Doorway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         peer = transport.get_extra_info("peername")
-        if self._turns_away(peer[0] if peer else ""):
+        if not peer or self._turns_away(peer[0]):  # one that was reset before it was accepted is nobody's
             transport.abort()
         else:
             protocol = self._serving()
