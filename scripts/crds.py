@@ -251,6 +251,7 @@ def _descriptions() -> dict[str, dict[str, str]]:
             shape = getattr(module, statement.name)
             if not (inspect.isclass(shape) and issubclass(shape, BaseModel)):
                 continue
+            shape.model_rebuild()  # fields have no aliases before
             texts = found.setdefault(statement.name, {"": ast.get_docstring(statement) or ""})
             for field, after in zip(statement.body, statement.body[1:], strict=False):
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and _is_text(after):

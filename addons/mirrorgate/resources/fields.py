@@ -45,6 +45,7 @@ def shown_kinds() -> dict[str, tuple[type[Resource], str]]:
 
 def fields_of(name: str, model: type[Resource]) -> Iterator[Field]:
     """Yield the fields of a kind: down to where a mark holds for all that is below."""
+    model.model_rebuild()  # fields have no aliases before a validator is built, which is done when one is needed
     for path, inner in _children(model, ""):
         if path not in _COMMON:
             yield from _described(name, path, inner, None)
