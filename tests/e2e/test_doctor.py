@@ -72,6 +72,11 @@ async def test_an_overload_is_said_in_words(tmp_path: Path, capsys: pytest.Captu
                 if any(each["text"].startswith("overloaded: ") for each in findings):
                     break
             assert code == 2
+
+            async def refused() -> bool:
+                return await started.admin.metric("mirrorgate_local_replies_total", reason="overload") > 0
+
+            await started.admin.until(refused, "an overload refuses nobody")
             load.cancel()
             await clients.close()
 
