@@ -117,9 +117,9 @@ async def test_the_pace_is_kept(chat: Body) -> None:
     async with FakeModelServer(Behaviour(ttft=0.1, itl=0.02)) as server, await Client.connect(server.port) as client:
         await client.request("POST", CHAT, (), chat(stream=True, max_tokens=5))
         times = server.requests[0]
-        assert times.answered is not None
-        assert times.events[0] - times.answered >= 0.09
-        assert times.events[5] - times.events[1] >= 0.075
+        # From the arrival: an event that is late itself does not put those behind it off.
+        assert times.events[0] - times.arrived >= 0.09
+        assert times.events[5] - times.arrived >= 0.165
 
 
 async def test_control_changes_a_running_server(server: FakeModelServer, chat: Body) -> None:
