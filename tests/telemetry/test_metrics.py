@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -175,3 +176,22 @@ def test_a_fault_costs_only_what_counts_in_the_same_cells(metrics: Metrics, done
     metrics.handle(done(model="b"))
     assert value("mirrorgate_telemetry_errors_total", source="event") == 1
     assert value("inference_objective_request_total", model_name="b", target_model_name="llama-v1") == 1
+
+
+def test_the_event_loop_waits_for_nobody_who_scrapes(metrics: Metrics, done: Done, value: Value) -> None:
+    """While another thread counts what has come, the loop goes on; what comes meanwhile is counted later."""
+    held, go = threading.Event(), threading.Event()
+
+    def scrape() -> None:
+        with metrics._settling:
+            held.set()
+            go.wait(30)
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    assert held.wait(30)
+    for _ in range(600):
+        metrics.handle(done())
+    go.set()
+    thread.join()
+    assert value("inference_objective_request_total", model_name="llama", target_model_name="llama-v1") == 600

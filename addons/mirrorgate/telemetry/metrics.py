@@ -71,13 +71,17 @@ class Metrics(Collector):
         """Take *event*, to be counted with those that come next: many exchanges alike cost little more than one."""
         self._waiting.append(event)
         if len(self._waiting) >= _TOGETHER:
-            self.settle()
+            self.settle(wait=False)
 
-    def settle(self) -> None:
-        """Count what has come since. A fault in here is logged and counted; it never reaches an exchange."""
-        if not self._waiting:
+    def settle(self, *, wait: bool = True) -> None:
+        """Count what has come since. A fault in here is logged and counted; it never reaches an exchange.
+
+        Who scrapes from another thread counts nothing twice; `wait` says whether to wait for that one, which the event
+        loop does not.
+        """
+        if not self._waiting or not self._settling.acquire(blocking=wait):
             return
-        with self._settling:  # whoever scrapes from another thread does not count the same twice
+        try:
             events = self._waiting[:]
             del self._waiting[: len(events)]
             for count in self._tallying.work(events):
@@ -86,6 +90,8 @@ class Metrics(Collector):
                 except Exception:
                     self._failed("event")
                     logger.exception("An event could not be counted")
+        finally:
+            self._settling.release()
 
     def register_gauges(self, source: Source) -> Callable[[], None]:
         """Ask *source* for samples at every scrape; the result, called, ends that."""
@@ -99,7 +105,7 @@ class Metrics(Collector):
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Count one measurement of `loop_lag`. It comes some times a second, so that no event waits for long."""
-        self.settle()
+        self.settle(wait=False)
         self._tallying.loop_lag(seconds)
 
     def introduce_cluster(self, cluster: str) -> None:
