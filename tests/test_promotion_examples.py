@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from mirrorgate.comparison.verdict_document import VerdictDocument
-from mirrorgate.proxy.admin_access import Access
-from mirrorgate.proxy.admin_handlers import application
-from mirrorgate.proxy.admin_page import load_page
-from mirrorgate.proxy.admin_sources import AdminSources
+from mirrorgate.proxy.admin.access import Access
+from mirrorgate.proxy.admin.handlers import application
+from mirrorgate.proxy.admin.page import load_page
+from mirrorgate.proxy.admin.sources import AdminSources
 from mirrorgate.telemetry.names import SPECS
 
 CONFIG = Path(__file__).parents[1] / "config"

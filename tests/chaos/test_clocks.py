@@ -22,12 +22,13 @@ from mirrorgate.testing.processes import PROJECT
 PACKAGE = PROJECT / "addons" / "mirrorgate"
 DECIDING = (
     *("admission", "comparison", "routing", "scheduling", "inference", "shadow"),
-    *("proxy/clocks.py", "proxy/flow_control.py", "proxy/upstream_side.py", "proxy/shedding.py", "proxy/dialing.py"),
+    *("proxy/carrying/clocks.py", "proxy/carrying/flow_control.py", "proxy/downstream/shedding.py"),
+    *("proxy/upstream/upstream_side.py", "proxy/upstream/dialing.py"),
     *("exchange.py", "health.py", "director.py", "tries.py"),
 )
 """Where timeouts, limits, ejections, budgets and evidence are decided."""
-MEASURING = ("proxy/answering.py", "proxy/carrying.py", "proxy/mirroring.py", "proxy/capturing.py")
-"""Where an exchange's times are taken. Its start, which is told by the wall clock too, is `proxy/client_side.py`'s."""
+MEASURING = tuple(f"proxy/carrying/{name}.py" for name in ("answering", "carrier", "mirroring", "capturing"))
+"""Where an exchange's times are taken. Its start, which is told by the wall clock too, is `client_side`'s."""
 FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 STEPS = ("-3600", "+86400", "-86400", "+30", "+0")
 

@@ -11,10 +11,10 @@ from mitmproxy import addonmanager, options
 from mitmproxy.addons import default_addons, dumper, intercept, onboarding, proxyauth
 from mitmproxy.test import taddons, tflow
 
-from mirrorgate.proxy.heads import RequestHead, ResponseHead
 from mirrorgate.proxy.idle_addons import wish_of
+from mirrorgate.proxy.messages.heads import RequestHead, ResponseHead
+from mirrorgate.proxy.messages.sketch import Sketch, begin_response, draw
 from mirrorgate.proxy.mitm import Hooks, new_client, stock_mode
-from mirrorgate.proxy.sketch import Sketch, begin_response, draw
 
 FLOW_HOOKS = ("requestheaders", "request", "responseheaders", "response", "error", "update")
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mirrorgate.proxy.admin_sources import AdminSources
+from mirrorgate.proxy.admin.sources import AdminSources
 from mirrorgate.wiring.administration import start_admin
 
 

@@ -17,7 +17,7 @@ print([name for name in ("envoy", "google.protobuf", "grpc") if name in sys.modu
 
 
 @pytest.mark.parametrize(
-    ("more", "loaded"), [("", "[]"), ("import mirrorgate.proxy.consulting", "['envoy', 'google.protobuf']")]
+    ("more", "loaded"), [("", "[]"), ("import mirrorgate.proxy.carrying.consulting", "['envoy', 'google.protobuf']")]
 )
 def test_nobody_pays_for_pickers_that_are_not_asked(more: str, loaded: str) -> None:
     """Envoy's protobufs are 28 MiB; gRPC's library is loaded by tests alone."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirrorgate.events import RequestsShed
-from mirrorgate.proxy.shedding import Shedding
+from mirrorgate.proxy.downstream.shedding import Shedding
 from mirrorgate.resources.loading import Document, load
 from mirrorgate.snapshot import Snapshot
 from mirrorgate.testing.clients import Client

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirrorgate.proxy.admin_sources import AdminSources
+from mirrorgate.proxy.admin.sources import AdminSources
 from mirrorgate.workers.asking import ask
 from mirrorgate.workers.rows import allocate
 from mirrorgate.workers.seat import Seat

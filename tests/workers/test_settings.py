@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mirrorgate.cli.running import add_parser
-from mirrorgate.proxy.admin import Bind
+from mirrorgate.proxy.admin.server import Bind
 from mirrorgate.workers.settings import settings_of
 
 

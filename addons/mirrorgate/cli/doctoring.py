@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ..errors import Problem
-from ..proxy.admin import parse_bind
+from ..proxy.admin.server import parse_bind
 from ..proxy.tested_versions import TESTED
 from ..resources.loading import Document, load
 from ..snapshot import Snapshot

@@ -29,27 +29,27 @@ from ..plans import Plan
 from ..routing.shaping import meters_of
 from ..routing.table import Rule
 from ..snapshot import Snapshot
-from .bodies import Bodies
-from .capturing import Capture
-from .carrying import Carrier
-from .client import ClientConnection
-from .client_side import ClientLink, ClientSide, Inbound
-from .connection_settings import ConnectionSettings, settings_of
-from .crowd import Crowd
-from .door import Door, Doorway, deepen
-from .flow_control import FlowControl
-from .heads import host_and_port
-from .http2_limits import Http2Limits
-from .mirroring import MirrorHandle, Mirroring
+from .carrying.bodies import Bodies
+from .carrying.capturing import Capture
+from .carrying.carrier import Carrier
+from .carrying.flow_control import FlowControl
+from .carrying.mirroring import MirrorHandle, Mirroring
+from .downstream.client import ClientConnection
+from .downstream.client_side import ClientLink, ClientSide, Inbound
+from .downstream.crowd import Crowd
+from .downstream.door import Door, Doorway, deepen
+from .downstream.http2_limits import Http2Limits
+from .messages.heads import host_and_port
+from .messages.sketch import AnyFlow, Sketch
 from .mitm import GatewayMode, Hooks
-from .sketch import AnyFlow, Sketch
 from .tls_contexts import TlsContexts
 from .tls_transport import TlsTransport
-from .upstream_pool import ClusterPool
+from .upstream.connection_settings import ConnectionSettings, settings_of
+from .upstream.pool import ClusterPool
 
 if TYPE_CHECKING:
-    from .consulting import Pickers
-    from .shedding import Shedding
+    from .carrying.consulting import Pickers
+    from .downstream.shedding import Shedding
 
 __all__ = ["Dataplane", "Port", "Settings"]
 

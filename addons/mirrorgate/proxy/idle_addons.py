@@ -12,7 +12,7 @@ from typing import Any
 
 from mitmproxy import options
 
-from .sketch import Sketch
+from .messages.sketch import Sketch
 
 __all__ = ["NEVER", "Wish", "always", "wish_of"]
 

@@ -23,7 +23,7 @@ from mitmproxy.addons import clientplayback
 from mitmproxy.proxy import context, layer, mode_servers, mode_specs
 
 from .idle_addons import Wish, always, wish_of
-from .sketch import AnyFlow, Sketch
+from .messages.sketch import AnyFlow, Sketch
 from .tested_versions import TESTED
 
 __all__ = [

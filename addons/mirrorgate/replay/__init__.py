@@ -5,5 +5,5 @@ by `sources`), what of them is sent (`selecting`), when (`pacing`), where to (`u
 itself (`playing`), with what it needs to go on later (`resuming`). Sending, pairing, comparing, the journal and the
 evidence are the shadow process's own (`shadow`, `comparison`), and so is the verdict.
 
-Not here: the command line (`cli.replaying`), the report (`reporting`), the capture (`proxy.capturing`).
+Not here: the command line (`cli.replaying`), the report (`reporting`), the capture (`proxy.carrying.capturing`).
 """

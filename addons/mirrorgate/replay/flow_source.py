@@ -15,7 +15,7 @@ from mitmproxy.flow import Flow
 from mitmproxy.io import compat, tnetstring
 
 from ..legs import LEG_HEADER
-from ..proxy.capturing import KEY
+from ..proxy.carrying.capturing import KEY
 from .captured import BODY_LIMIT, Captured, Item, Passed, Recorded, Skip
 
 __all__ = ["captured_of", "read_flows"]

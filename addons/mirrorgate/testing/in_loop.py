@@ -17,7 +17,7 @@ from ..director import Director
 from ..events import Event, ExchangeDone
 from ..proxy.dataplane import Dataplane, Settings
 from ..proxy.mitm import Hooks
-from ..proxy.upstream_pool import ClusterPool
+from ..proxy.upstream.pool import ClusterPool
 from ..scheduling.endpoints import EndpointHealth
 from ..snapshot import Snapshot
 

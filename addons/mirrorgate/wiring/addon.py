@@ -20,10 +20,10 @@ from .. import __version__
 from ..director import Director, rules_of
 from ..errors import ConfigProblems
 from ..events import ConfigApplied, ConfigRefused, ShadowProcessChanged
-from ..proxy.admin import AdminServer, parse_bind
-from ..proxy.admin_sources import AdminSources
+from ..proxy.admin.server import AdminServer, parse_bind
+from ..proxy.admin.sources import AdminSources
+from ..proxy.carrying.mirroring import Mirroring
 from ..proxy.dataplane import Dataplane
-from ..proxy.mirroring import Mirroring
 from ..proxy.mitm import GatewayInstance, Hooks, check_version
 from ..records import (
     Compared,

@@ -6,8 +6,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..proxy.admin import AdminServer, parse_bind
-from ..proxy.admin_sources import AdminSources
+from ..proxy.admin.server import AdminServer, parse_bind
+from ..proxy.admin.sources import AdminSources
 
 if TYPE_CHECKING:
     from ..workers.seat import Seat

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
-from ..proxy.capturing import Capture
+from ..proxy.carrying.capturing import Capture
 from ..proxy.dataplane import Dataplane
 from ..telemetry.samples import Sample
 

@@ -35,7 +35,7 @@ class EndpointPickers:
         """Follow a configuration: what belongs to pickers that left is closed."""
         pickers = {destination.picker for destination in distinct_destinations(rules) if destination.picker is not None}
         if pickers and self._client is None:
-            from ..proxy.consulting import Pickers
+            from ..proxy.carrying.consulting import Pickers
             from ..sources.endpoint_picker.asking import PickerClient
 
             self._client = PickerClient(float(options.gateway_endpoint_picker_timeout))

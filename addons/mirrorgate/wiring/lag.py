@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from ..admission.overload import Overload
 from ..proxy.dataplane import Dataplane
-from ..proxy.shedding import Shedding
+from ..proxy.downstream.shedding import Shedding
 from ..telemetry.loop_lag import LoopLag
 from ..telemetry.samples import Sample
 

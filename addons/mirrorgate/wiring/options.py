@@ -12,9 +12,9 @@ from mitmproxy import addonmanager, optmanager
 from mitmproxy.utils import human
 
 from ..admission.flow_queue import QueueLimits
-from ..proxy.admin import DEFAULT_BIND
+from ..proxy.admin.server import DEFAULT_BIND
 from ..proxy.dataplane import Settings
-from ..proxy.http2_limits import Http2Limits
+from ..proxy.downstream.http2_limits import Http2Limits
 
 __all__ = ["OPTIONS", "Option", "add_options", "quickstart", "settings_of"]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from mitmproxy import ctx
 
 from ..director import rules_of
-from ..proxy.commands import Commands
 from ..proxy.dataplane import Dataplane
 from ..proxy.mitm import is_view, take_client_replay
-from ..proxy.replayed import Replays
+from ..proxy.viewing.commands import Commands
+from ..proxy.viewing.replayed import Replays
 from ..resources.shadow_policy import ShadowPolicySpec
 
 if TYPE_CHECKING:
-    from ..proxy.web_view import WebView
+    from ..proxy.viewing.web_view import WebView
 
 __all__ = ["Viewing"]
 
@@ -33,7 +33,9 @@ class Viewing:
         self.web: WebView | None = None
         """`None` in mitmdump, which has no view."""
         if is_view(view):
-            from ..proxy.web_view import WebView  # with it comes what compares texts, 8 MiB that a headless one spares
+            from ..proxy.viewing.web_view import (
+                WebView,  # with it comes what compares texts, 8 MiB that a headless one spares
+            )
 
             self.web = WebView(view, plane, self._policy)
             addons.add(self.web)

@@ -14,8 +14,8 @@ from ..director import Director, destinations_of, rules_of
 from ..effective import limits_of
 from ..events import Event
 from ..picking import profile_of
-from ..proxy.admin_sources import ClusterView
-from ..proxy.admin_views import endpoint_rows, failure_breaker_view, limit_views, pick_view, queue_view
+from ..proxy.admin.sources import ClusterView
+from ..proxy.admin.views import endpoint_rows, failure_breaker_view, limit_views, pick_view, queue_view
 from ..proxy.dataplane import Dataplane
 from ..records import Compared, ShadowCounts
 from ..resources.describing import to_document

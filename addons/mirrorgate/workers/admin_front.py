@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..proxy.admin_sources import AdminSources
+from ..proxy.admin.sources import AdminSources
 from ..telemetry.exposition import PLAIN
 from ..telemetry.names import SPECS
 from .asking import Reply, ask

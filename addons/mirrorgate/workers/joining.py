@@ -12,7 +12,7 @@ _MOST_PICKS = 32
 
 
 def joined_clusters(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join `admin_sources.ClustersView`s: what each worker has under way adds up to what all have."""
+    """Join `proxy.admin.sources.ClustersView`s: what each worker has under way adds up to what all have."""
     whole: dict[str, dict[str, Any]] = {}
     for view in views:
         for cluster in view["clusters"]:
@@ -46,7 +46,7 @@ def _add_cluster(known: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 
 def joined_exchanges(views: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join `admin_sources.ExchangesView`s, latest first."""
+    """Join `proxy.admin.sources.ExchangesView`s, latest first."""
     return {"exchanges": _latest([view["exchanges"] for view in views], _MOST_EXCHANGES)}
 
 

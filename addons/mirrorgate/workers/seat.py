@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Final
 
-from ..proxy.admin import AdminServer, Bind
-from ..proxy.admin_sources import AdminSources
+from ..proxy.admin.server import AdminServer, Bind
+from ..proxy.admin.sources import AdminSources
 from .rows import Rows
 
 __all__ = ["Seat"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from ..proxy.admin import DEFAULT_BIND, Bind, parse_bind
+from ..proxy.admin.server import DEFAULT_BIND, Bind, parse_bind
 
 __all__ = ["SupervisorSettings", "settings_of"]
 

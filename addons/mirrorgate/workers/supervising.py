@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..proxy.admin import AdminServer
+from ..proxy.admin.server import AdminServer
 from .admin_front import AdminFront, Colleague
 from .asking import ask
 from .caveats import caveats

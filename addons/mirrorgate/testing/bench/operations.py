@@ -20,8 +20,8 @@ from ...inference.assembling import assemble
 from ...inference.requests import InferenceRequest, parse_request
 from ...inference.sse import EventDecoder
 from ...plans import Plan, RequestFacts
-from ...proxy.heads import Fields, RequestHead
-from ...proxy.http1 import RequestReader
+from ...proxy.messages.heads import Fields, RequestHead
+from ...proxy.messages.http1 import RequestReader
 from ...resources.loading import Document, load
 from ...routing.matching import Router
 from ...routing.table import Listener, Match, PathKind, PathMatch, RouteTable, Rule

@@ -15,8 +15,8 @@ from ...inference.apis import Api
 from ...inference.assembling import assemble
 from ...inference.requests import parse_request
 from ...inference.sse import Event, EventDecoder
-from ...proxy.heads import Fields, Malformed, RequestHead, ResponseHead
-from ...proxy.http1 import MAX_HEADER_FIELDS, RequestReader, ResponseReader
+from ...proxy.messages.heads import Fields, Malformed, RequestHead, ResponseHead
+from ...proxy.messages.http1 import MAX_HEADER_FIELDS, RequestReader, ResponseReader
 from ...replay.batch_source import read_batch
 from ...replay.gor_source import read_gor
 from ...replay.har_source import read_har

@@ -1,0 +1,378 @@
+"""HTTP/1.1 messages off the wire: strict reading on top of llhttp (through httptools).
+
+llhttp is strict by itself: both Content-Length and Transfer-Encoding, duplicate or signed lengths, bare LF, obs-fold,
+NUL and control characters, bad chunk sizes are errors. This module adds the limits on heads, trailers and chunk
+extensions, and the framing of messages that llhttp cannot know: answers to HEAD, and requests that ask for an upgrade.
+
+What is left of a long body of declared length is counted and goes past the parser, which would copy it. A fresh parser
+reads what follows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import httptools
+
+from ...errors import Refusal
+from .heads import Fields, Malformed, RequestHead, ResponseHead, request_head, response_head
+
+__all__ = ["MAX_HEADER_FIELDS", "RequestReader", "RequestSink", "ResponseReader", "ResponseSink"]
+
+MAX_HEADER_FIELDS = 100
+"""Fields in a head or in trailers; Envoy's default."""
+
+_PAST = 16 * 1024
+"""Bytes of a body that have to be left for a parser of its own for what follows to cost less than their copying."""
+
+_SYNTHETIC = b"POST / HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n"
+
+
+class RequestSink(Protocol):
+    """What a `RequestReader` tells; calls come in the order head, body..., end."""
+
+    def request_head(self, head: RequestHead) -> None: ...
+    def request_body(self, data: bytes) -> None: ...
+    def request_end(self, trailers: Fields) -> None: ...
+
+
+class ResponseSink(Protocol):
+    """What a `ResponseReader` tells; a switch of protocols is a head alone."""
+
+    def response_head(self, head: ResponseHead) -> None: ...
+    def response_body(self, data: bytes) -> None: ...
+    def response_end(self, trailers: Fields) -> None: ...
+
+
+class _Reader(ABC):
+    """What both directions share: collecting fields, the limits on them, and what goes past the parser."""
+
+    def __init__(self, max_head: int) -> None:
+        self._max_head = max_head
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._unfinished = 0
+        """Bytes fed since a message began, or since a piece of its body came: llhttp and httptools hold no more than
+        that of a head, of trailers or of a chunk's extensions."""
+        self._fed = 0
+        """Bytes that were fed last."""
+        self._most = 0
+        """What a head or trailers that end in what is fed now may have at most: they may have begun inside what was
+        fed before."""
+        self._missing = 0
+        """Bytes that are missing of a body of declared length."""
+        self._past = False
+        """Whether they go past the parser."""
+
+    def on_message_begin(self) -> None:
+        self._fields.clear()
+        self._unfinished = self._unfinished or 1
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._fields.append((name, value))
+
+    def _take_fields(self) -> Fields:
+        """Return the fields of a head, or of trailers, that is complete."""
+        fields = tuple(self._fields)
+        if fields:
+            self._fields.clear()
+            # What is fed holds all that is told of, several messages maybe, and is mostly well below the limit.
+            if len(fields) > MAX_HEADER_FIELDS or (
+                self._most > self._max_head and sum([len(n) + len(v) + 4 for n, v in fields]) > self._max_head
+            ):
+                raise _too_large()
+        self._unfinished = 0
+        return fields
+
+    def _feed(
+        self, parser: httptools.HttpRequestParser | httptools.HttpResponseParser, data: bytes | memoryview
+    ) -> int | None:
+        """Parse bytes. Where llhttp stopped for a switch of protocols, `None` when it took all."""
+        self._most = len(data) + (self._most if self._unfinished else self._fed)
+        self._fed = len(data)
+        self._unfinished += len(data)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            at: int = upgrade.args[0]
+            return at
+        except httptools.HttpParserCallbackError as error:
+            # Never called while another exception is handled: that would stand here in the cause's place.
+            cause = error.__context__
+            raise cause if cause is not None else error from None
+        except httptools.HttpParserError as error:
+            raise Malformed(str(error) or "malformed HTTP") from None
+        if self._unfinished > self._max_head or len(self._fields) > MAX_HEADER_FIELDS:
+            raise _too_large()
+        if self._missing >= _PAST:
+            self._past = True
+        return None
+
+    def _feed_past(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Take bytes of a body past the parser, and return those behind it."""
+        missing = self._missing
+        piece = data[:missing]
+        self._missing -= len(piece)
+        self._past = self._missing > 0
+        self._tell(bytes(piece))
+        if not self._past:
+            self._end_past()
+        return data[missing:]
+
+    @abstractmethod
+    def _tell(self, data: bytes) -> None:
+        """Tell of a piece of the body."""
+
+    @abstractmethod
+    def _end_past(self) -> None:
+        """Tell of the end of a body that went past the parser, which is of no use any more."""
+
+
+class RequestReader(_Reader):
+    """Reads the requests of one client connection, one after another."""
+
+    def __init__(self, sink: RequestSink, max_head: int) -> None:
+        super().__init__(max_head)
+        self._sink = sink
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._upgrading: RequestHead | None = None
+        """The request that llhttp takes for an upgrade, until its body is framed."""
+        self._synthetic = False
+        self._last = False
+        """Whether the request under way is the last of its connection."""
+        self._ended = False
+        """Whether that one has come whole, past its parser, which would take nothing more."""
+        self.upgraded = False
+        """Whether the request that came last asked for an upgrade; what follows is held back in `held`."""
+        self.held = b""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no part of a further request has arrived."""
+        return self._unfinished == 0
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the client; raises `Malformed`. After an upgrade request, bytes wait in `held`."""
+        rest: bytes | memoryview = data
+        while rest:  # no recursion: one read may hold thousands of requests for an upgrade
+            if self._past:
+                rest = self._feed_past(rest)
+                continue
+            if self._ended:
+                raise Malformed("data behind the last request of a connection")
+            if self.upgraded:
+                self.held += rest
+                return
+            at = self._feed(self._parser, rest)
+            if at is None:
+                return
+            rest = memoryview(rest)[at:]
+            self._after_upgrade_head()
+
+    @property
+    def past(self) -> int:
+        """Bytes of a body that are missing and need not be fed; 0 where they do."""
+        return self._missing if self._past else 0
+
+    def take_past(self, size: int) -> None:
+        """Take note that so many of these bytes have come; the end is told after the last."""
+        self._missing -= size
+        self._past = self._missing > 0
+        if not self._past:
+            self._end_past()
+
+    def resume(self) -> None:
+        """Go on reading HTTP after an upgrade that was not granted."""
+        held, self.held, self.upgraded = self.held, b"", False
+        self._parser = httptools.HttpRequestParser(self)
+        if held:
+            self.feed(held)
+
+    def _after_upgrade_head(self) -> None:
+        # llhttp takes the head for the whole message when it asks for an upgrade. A body that the head declares is
+        # still framed HTTP, so it is read by a fresh parser behind a head that only carries the framing.
+        head, self._upgrading = self._upgrading, None
+        assert head is not None
+        self._parser = httptools.HttpRequestParser(self)
+        if head.has_body:
+            coding = (
+                b"transfer-encoding: chunked" if head.chunked else b"content-length: %d" % (head.content_length or 0)
+            )
+            self._synthetic = True
+            self._feed(self._parser, _SYNTHETIC % coding)
+        elif head.upgrade == b"websocket":
+            self.upgraded = True
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._max_head:
+            raise Malformed("the request target is larger than the limit", Refusal.HEADERS_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        fields = self._take_fields()
+        target, self._url = self._url, b""
+        if self._synthetic:
+            return
+        parser = self._parser
+        upgrading = bool(parser.should_upgrade())
+        head = request_head(
+            parser.get_method(),
+            target,
+            parser.get_http_version(),
+            fields,
+            keep_alive=bool(parser.should_keep_alive()),
+            upgrading=upgrading,
+        )
+        if upgrading:
+            self._upgrading = head
+        else:
+            self._missing = head.content_length or 0
+            self._last = not head.keep_alive
+        self._sink.request_head(head)
+
+    def on_body(self, data: bytes) -> None:
+        self._unfinished = 0
+        self._missing -= len(data)
+        self._sink.request_body(data)
+
+    def _tell(self, data: bytes) -> None:
+        self._sink.request_body(data)
+
+    def _end_past(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+        self._ended = self._last
+        self._sink.request_end(())
+
+    def on_message_complete(self) -> None:
+        if self._upgrading is not None and self._upgrading.has_body:
+            return  # llhttp's end of an upgrade's head; the body is read by the next parser
+        self._synthetic = False
+        self._sink.request_end(self._take_fields())
+
+
+class ResponseReader(_Reader):
+    """Reads the responses on one upstream connection."""
+
+    def __init__(self, sink: ResponseSink, max_head: int) -> None:
+        super().__init__(max_head)
+        self._sink = sink
+        self._parser = httptools.HttpResponseParser(self)
+        self._reason = b""
+        self._expecting_head = False
+        self._no_body = False
+        """Whether a body is announced that will not come, since the request is HEAD."""
+        self._until_close = False
+        self._interim = False
+        self._switching: ResponseHead | None = None
+        self._ended = True
+        self.keep_alive = False
+        """Whether the connection may carry another request, known at the end of a response; false for good after
+        anything malformed."""
+        self.rest = b""
+        """After 101: what came behind the head."""
+
+    def begin(self, *, head: bool) -> None:
+        """Expect the response of the next request; `head` says that it is HEAD."""
+        self._expecting_head = head
+        self._no_body = False
+        self._until_close = False
+        self._ended = False
+        self._unfinished = 0
+        self.keep_alive = False
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes of the upstream; raises `Malformed`."""
+        try:
+            self._read(data)
+        except Malformed:
+            self.keep_alive = False
+            raise
+
+    def eof(self) -> bool:
+        """Take the end of the connection. Whether that completes the response (a body until close)."""
+        if self._until_close and not self._ended:
+            self.keep_alive = False
+            self._end(())
+            return True
+        return False
+
+    def _read(self, data: bytes) -> None:
+        rest: bytes | memoryview = self._feed_past(data) if self._past else data
+        if not rest:
+            return
+        if self._ended:
+            raise Malformed("data without a request")
+        at = self._feed(self._parser, rest)
+        if at is not None:
+            switching, self._switching = self._switching, None
+            if switching is None:
+                raise Malformed("an unexpected switch of protocols")
+            self.rest = data[at:]
+            self._ended = True
+            self._sink.response_head(switching)
+            return
+        if self._no_body and not self._ended:
+            # llhttp cannot be told that a HEAD's answer has no body, so a fresh parser reads the next one.
+            self.keep_alive = bool(self._parser.should_keep_alive())
+            self._parser = httptools.HttpResponseParser(self)
+            self._end(())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._ended:
+            raise Malformed("a second response to one request")
+        self._reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        self._reason += reason
+
+    def on_headers_complete(self) -> None:
+        fields = self._take_fields()
+        parser = self._parser
+        status = parser.get_status_code()
+        head = response_head(status, self._reason, parser.get_http_version(), fields, to_head=self._expecting_head)
+        self._interim = status < 200 and status != 101
+        if self._interim:
+            if head.chunked or head.content_length:
+                # llhttp would read it, and tell of a body that no head came before.
+                raise Malformed("a body in an interim answer")
+            return
+        if status == 101:
+            self._switching = head
+            return
+        self._no_body = self._expecting_head and status not in (204, 304) and head.content_length != 0
+        self._until_close = not head.bodiless and not head.chunked and head.content_length is None
+        self._missing = 0 if head.bodiless else head.content_length or 0
+        self._sink.response_head(head)
+
+    def on_body(self, data: bytes) -> None:
+        self._unfinished = 0
+        if self._no_body:
+            raise Malformed("a body in the answer to HEAD")
+        self._missing -= len(data)
+        self._sink.response_body(data)
+
+    def _tell(self, data: bytes) -> None:
+        self._sink.response_body(data)
+
+    def _end_past(self) -> None:
+        # Once the head is read, llhttp knows whether it leaves the connection open.
+        self.keep_alive = bool(self._parser.should_keep_alive())
+        self._parser = httptools.HttpResponseParser(self)
+        self._end(())
+
+    def on_message_complete(self) -> None:
+        trailers = self._take_fields()
+        if self._interim or self._no_body or self._switching is not None:
+            return
+        self.keep_alive = bool(self._parser.should_keep_alive())
+        self._end(trailers)
+
+    def _end(self, trailers: Fields) -> None:
+        self._ended = True
+        self._sink.response_end(trailers)
+
+
+def _too_large() -> Malformed:
+    return Malformed("the header fields are larger than the limit", Refusal.HEADERS_TOO_LARGE)
