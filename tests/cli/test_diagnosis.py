@@ -167,7 +167,7 @@ FAULTS: list[tuple[Facts, Weight, str, str]] = [
     (metric("mirrorgate_local_replies_total", 7, reason="overload"), Weight.NOTE, "overload", "7 requests and 0 conn"),
     (overview(workers=(Worker(0, 70), Worker(1, 71, ready=False))), Weight.PROBLEM, "worker 1", "process 71"),
     (overview(workers=(Worker(0, None, ready=False),)), Weight.WARNING, "worker 0", "it does not run"),
-    (overview(workers=(Worker(0, 70, restarts=3),)), Weight.WARNING, "worker 0", "started again 3 times"),
+    (overview(workers=(Worker(0, 70, restarts=3, hangs=2),)), Weight.WARNING, "worker 0", "3 times, 2 of them"),
     (metric("mirrorgate_event_loop_lag_max_seconds", 0.4), Weight.WARNING, "event loop", "400 ms late"),
     (metric("mirrorgate_local_replies_total", 2, reason="internal"), Weight.WARNING, "gateway", "2 requests ended"),
     (metric("mirrorgate_access_log_dropped_total", 9, reason="torn"), Weight.WARNING, "access log", "9 lines"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 from pathlib import Path
@@ -16,6 +17,8 @@ from mirrorgate.testing.model_server.server import FakeModelServer
 from mirrorgate.testing.processes import Process, free_port, gateway_command
 
 pytestmark = pytest.mark.e2e
+
+HASTY = ("--worker-hang-timeout", "4")
 
 
 async def test_a_configuration_that_is_refused_starts_nothing(tmp_path: Path) -> None:
@@ -50,12 +53,12 @@ async def test_what_is_of_one_process_is_refused() -> None:
 
 @pytest.mark.timeout(400)
 async def test_workers_are_replaced_one_after_the_other(tmp_path: Path) -> None:
-    """SIGUSR2: new processes for all, one at a time; requests go on."""
+    """SIGUSR2: new processes for all, one at a time; requests go on. One that then hangs is ended, and comes back."""
     port = free_port()
     config = tmp_path / "gateway.yaml"
     async with FakeModelServer() as server:
         write_manifests(config, [*gateway(port), backend("b", server.port), http_route("b", reference("b"))])
-        async with running_gateway(config, port, workers=2) as running:
+        async with running_gateway(config, port, workers=2, words=HASTY) as running:
             before = await pids(running)
             running.process.signal(signal.SIGUSR2)
             seen = {"gone": 0, "answered": 0}
@@ -73,6 +76,30 @@ async def test_workers_are_replaced_one_after_the_other(tmp_path: Path) -> None:
             assert seen["gone"] <= 1
             assert not set(before) & set(await pids(running))
             assert (await running.admin.get("/ready")).status == 200
+            assert await restarts(running) == {"died": 0, "hung": 0, "replaced": 2}
+            await hung_and_back(running)
+            assert await restarts(running) == {"died": 0, "hung": 1, "replaced": 2}
+
+
+async def restarts(running: RunningGateway) -> dict[str, float]:
+    """Return how often workers were started again, by reason."""
+    name = "mirrorgate_worker_restarts_total"
+    return {why: await running.admin.metric(name, reason=why) for why in ("died", "hung", "replaced")}
+
+
+async def hung_and_back(running: RunningGateway) -> None:
+    """Let the kernel hold a worker: the supervisor ends it, says so, and starts it again; nobody touches the other."""
+    hung, other = await pids(running)
+    os.kill(hung, signal.SIGSTOP)
+    line = await running.process.printed("worker 0 hangs", timeout=60.0)
+    assert f"process {hung}" in line
+
+    async def back() -> bool:
+        first, second = (await running.admin.page("/overview"))["workers"]
+        return first["ready"] and first["pid"] != hung and second["pid"] == other
+
+    await running.admin.until(back, "the worker that hung does not come back", timeout=120.0)
+    assert [worker["hangs"] for worker in (await running.admin.page("/overview"))["workers"]] == [1, 0]
 
 
 async def pids(running: RunningGateway) -> list[int]:

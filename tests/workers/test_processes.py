@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import signal
 import sys
+from pathlib import Path
 
-from mirrorgate.workers.processes import Kept
+import pytest
+
+from mirrorgate.workers.processes import Kept, Why
 
 SLEEPER = "import signal; print('up', flush=True); signal.pause()"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
@@ -30,7 +34,7 @@ async def test_what_dies_is_started_again_and_what_is_told_to_end_is_not() -> No
     await kept.gone(30)
     await lived(kept)
     assert kept.pid not in (first, None)
-    assert (kept.restarts, ends) == (1, [-signal.SIGKILL])
+    assert (kept.restarts, ends) == ({Why.DIED: 1}, [-signal.SIGKILL])
     kept.end()
     kept.signal(signal.SIGTERM)
     await kept.gone(30)
@@ -49,6 +53,58 @@ async def test_what_does_not_end_is_killed() -> None:
     await kept.gone(0.01)
     await task
     assert kept.code == -signal.SIGKILL
+
+
+HUNG = "import faulthandler, time; faulthandler.enable(2); open({ready!r}, 'w').close()\nwhile True: time.sleep(9)"
+
+
+async def waiting(path: Path) -> None:
+    """Wait until the process has come to where it hangs."""
+    async with asyncio.timeout(30):
+        while not path.exists():  # noqa: ASYNC110, ASYNC240 - another process
+            await asyncio.sleep(0.01)
+
+
+async def test_what_hangs_says_where_and_is_started_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """SIGABRT lets it write its stack."""
+    ready = tmp_path / "ready"
+    kept = Kept("hung", [sys.executable, "-c", HUNG.format(ready=str(ready))], (), random.Random(1))
+    task = asyncio.get_running_loop().create_task(kept.run())
+    await waiting(ready)
+    await kept.abort()
+    assert kept.process is not None
+    assert kept.process.returncode == -signal.SIGABRT
+    await lived(kept)
+    assert kept.restarts == {Why.HUNG: 1}
+    assert "Fatal Python error: Aborted" in capfd.readouterr().err
+    kept.end()
+    kept.signal(signal.SIGKILL)
+    await task
+
+
+async def test_what_is_stopped_and_hangs_is_killed() -> None:
+    """What the kernel holds cannot write anything, and no core that would hold prompts; reasons are told apart."""
+    kept = Kept("stopped", [sys.executable, "-c", SLEEPER], (), random.Random(1))
+    task = asyncio.get_running_loop().create_task(kept.run())
+    await lived(kept)
+    kept.signal(signal.SIGSTOP)
+    first = kept.process
+    assert first is not None
+    ending = asyncio.get_running_loop().create_task(kept.abort())
+    await asyncio.sleep(0)
+    soft, hard = resource.prlimit(first.pid, resource.RLIMIT_CORE)
+    assert soft == (1 if hard else 0)
+    await ending
+    assert first.returncode == -signal.SIGKILL
+    await lived(kept)
+    await kept.replace(30)
+    await lived(kept)
+    assert kept.restarts == {Why.HUNG: 1, Why.REPLACED: 1}
+    kept.end()
+    kept.signal(signal.SIGKILL)
+    await task
+    await kept.abort()
+    assert kept.restarts.total() == 2
 
 
 async def test_what_cannot_be_started_is_tried_again() -> None:

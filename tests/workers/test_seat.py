@@ -9,7 +9,7 @@ import pytest
 
 from mirrorgate.proxy.admin.sources import AdminSources
 from mirrorgate.workers.asking import ask
-from mirrorgate.workers.rows import allocate
+from mirrorgate.workers.rows import Rows, allocate
 from mirrorgate.workers.seat import Seat
 
 
@@ -59,6 +59,14 @@ async def test_an_orphan_is_told() -> None:
     async with asyncio.timeout(20):
         await orphaned.wait()
     os.close(ours)
+
+
+async def test_a_worker_that_serves_beats() -> None:
+    """The supervisor sees its heart in the memory that they share."""
+    memory = allocate(2)
+    Seat(1, 2, memory, -1, -1, "").beat()
+    assert Rows(memory, 2, -1).beats() == [0, 1]
+    os.close(memory)
 
 
 def test_rows_are_the_workers_own() -> None:

@@ -45,6 +45,19 @@ def test_a_file_that_cannot_be_read_is_the_workers_to_complain_of(tmp_path: Path
     assert settings_of(parsed(tmp_path)).admin == Bind("127.0.0.1", 9901)
 
 
+@pytest.mark.parametrize(("words", "seconds"), [((), 30.0), (("--worker-hang-timeout", "0"), 0.0)])
+def test_when_a_worker_hangs_is_said(tmp_path: Path, words: tuple[str, ...], seconds: float) -> None:
+    """Or that none is ended."""
+    assert settings_of(parsed(tmp_path, *words)).hang_timeout == seconds
+
+
+@pytest.mark.parametrize("seconds", ["1.9", "-1", "inf", "nan"])
+def test_a_time_that_cannot_be_kept_is_refused(tmp_path: Path, seconds: str) -> None:
+    """One look without a beat says nothing."""
+    with pytest.raises(ValueError, match="at least 2"):
+        settings_of(parsed(tmp_path, f"--worker-hang-timeout={seconds}"))
+
+
 @pytest.mark.parametrize("words", [["--web"], ["--capture", "f"], ["--set", "save_stream_file=f"], ["--admin", "x"]])
 def test_what_is_of_one_process_is_refused(tmp_path: Path, words: list[str]) -> None:
     """Before anything starts."""

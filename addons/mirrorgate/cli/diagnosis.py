@@ -250,9 +250,10 @@ def _workers(facts: Facts) -> Iterator[Finding]:
             yield _warning(subject, "it does not run", "it is started again by itself; the log says why it ended")
         elif not worker.ready:
             text = f"it does not answer (process {worker.pid}), and the connections that it was given hang"
-            yield _problem(subject, text, "if it does not start just now, end it: it is started again by itself")
+            remedy = "if it does not start just now it is ended and started again, unless --worker-hang-timeout is 0"
+            yield _problem(subject, text, remedy)
         if worker.restarts:
-            text = f"it was started again {worker.restarts} times"
+            text = f"it was started again {worker.restarts} times, {worker.hangs} of them because it hung"
             yield _warning(subject, text, "the log says how it ended: `is gone`, with its exit status or signal")
 
 

@@ -39,6 +39,8 @@ class Worker(msgspec.Struct, frozen=True):
     pid: int | None = None
     ready: bool = True
     restarts: int = 0
+    hangs: int = 0
+    """Restarts because it hung."""
 
 
 class Overview(msgspec.Struct, frozen=True, rename={"bind_errors": "bindErrors"}):

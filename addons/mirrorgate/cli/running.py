@@ -34,6 +34,14 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="processes that share the listeners and limits (default 1)"
     )
+    parser.add_argument(
+        "--worker-hang-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="with several workers: end one whose event loop has stood still for so long, and start it again; 0: never "
+        "(default 30, what Kubernetes' liveness probes take by default)",
+    )
     parser.add_argument("--seat", type=Seat.parse, help=argparse.SUPPRESS)
     parser.set_defaults(handler=run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import functools
 import signal
 import sys
@@ -53,5 +54,6 @@ async def _serve(settings: Sequence[str], *, web: bool, seat: Seat | None) -> No
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, functools.partial(running.shutdown))
     if seat is not None:
+        faulthandler.enable(2)  # says where a worker hangs that the supervisor ends
         seat.follow(running.shutdown)
     await running.run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,11 @@ async def running_gateway(
     options: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     workers: int = 1,
+    words: Sequence[str] = (),
 ) -> AsyncIterator[RunningGateway]:
     """Run the gateway until the block ends. Raises `ProcessError` with its output when it does not get ready."""
     admin_port = free_port()
-    command = gateway_command(config, admin_port, program=program, options=options, workers=workers)
+    command = gateway_command(config, admin_port, program=program, options=options, workers=workers, words=words)
     async with Process(command, environment=environment) as process:
         # Its own word first: at the admin port another process might answer.
         await process.printed("gateway listening at", timeout=60.0)

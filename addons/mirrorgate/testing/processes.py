@@ -43,8 +43,12 @@ def gateway_command(
     program: str = "mirrorgate",
     options: Mapping[str, str] | None = None,
     workers: int = 1,
+    words: Sequence[str] = (),
 ) -> list[str]:
-    """Return the command that runs the gateway: `mirrorgate run`, or `mitmdump` or `mitmweb` with the addon."""
+    """Return the command that runs the gateway: `mirrorgate run`, or `mitmdump` or `mitmweb` with the addon.
+
+    `words` are further ones of `mirrorgate run`.
+    """
     settings = {
         "gateway_config": str(config),
         "gateway_admin": f"127.0.0.1:{admin_port}",
@@ -53,7 +57,7 @@ def gateway_command(
     } | dict(options or {})
     pairs = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
     if program == "mirrorgate":
-        return [sys.executable, "-m", "mirrorgate.cli", "run", *pairs, "--workers", str(workers)]
+        return [sys.executable, "-m", "mirrorgate.cli", "run", *pairs, "--workers", str(workers), *words]
     launch = f"from mitmproxy.tools.main import {program}; {program}()"
     return [sys.executable, "-c", launch, "-n", "-s", str(PROJECT / "addons" / "gateway.py"), *pairs]
 

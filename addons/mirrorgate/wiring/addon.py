@@ -161,7 +161,7 @@ class Gateway:
         plane.sharing, shared = (None, "") if self._seat is None else (self._seat.open_rows(), self._seat.shadow)
         self._configuration.server = self
         self._listening = Listening(
-            self._background.spawn, self._abort, lenient=self._configuration.cluster is not None, told=self._bound
+            self._background.spawn, plane.close, lenient=self._configuration.cluster is not None, told=self._bound
         )
         self._viewing = Viewing(plane, self._pause)
         self._verdicts = Verdicts(lambda frame: self._channel.send(frame))
@@ -243,16 +243,14 @@ class Gateway:
                     await self._shadow_up.wait()
         self._opened = True
         self._listening.apply(self._configuration.snapshot, starting=True)
+        if self._seat is not None:
+            self._seat.beat()
         if (address := getattr(ctx.master, "web_url", None)) is not None:
             logger.info("mitmweb at %s", address)
 
     def _bound(self, errors: dict[str, str]) -> None:
         if self._configuration.cluster is not None:
             self._configuration.cluster.report(self._configuration.snapshot, errors)
-
-    def _abort(self) -> None:
-        if self.plane is not None:
-            self.plane.close()
 
     # The other parts
 

@@ -17,7 +17,7 @@ from ..telemetry.names import SPECS
 from .asking import Reply, ask
 from .joining import joined_clusters, joined_exchanges, joined_overview
 from .merging import MetricFamily, Totals, written
-from .processes import Kept
+from .processes import Kept, Why
 
 __all__ = ["AdminFront", "Colleague"]
 
@@ -89,13 +89,20 @@ class AdminFront:
             return PLAIN, self._lines()
 
     def _lines(self) -> Iterator[bytes]:
-        for name, values in (
-            ("mirrorgate_worker_up", [float(worker.ready) for worker in self._workers]),
-            ("mirrorgate_worker_restarts_total", [float(worker.kept.restarts) for worker in self._workers]),
+        up, restarts = "mirrorgate_worker_up", "mirrorgate_worker_restarts_total"
+        for name, series in (
+            (up, {f'{up}{{worker="{worker.index}"}}': float(worker.ready) for worker in self._workers}),
+            (
+                restarts,
+                {
+                    f'{restarts}{{worker="{worker.index}",reason="{why}"}}': float(worker.kept.restarts[why])
+                    for worker in self._workers
+                    for why in Why
+                },
+            ),
         ):
             spec = SPECS[name]
             head = [f"# HELP {name} {spec.help}", f"# TYPE {name} {spec.kind.value}"]
-            series = {f'{name}{{worker="{index}"}}': value for index, value in enumerate(values)}
             yield written(MetricFamily(name, head, spec.kind.value, series))
         yield from self._totals.lines()
 
@@ -108,9 +115,16 @@ class AdminFront:
     async def overview(self) -> object:
         view = joined_overview(await self._documents("/overview"))
         view["workers"] = [
-            {"worker": w.index, "pid": w.kept.pid, "ready": w.ready, "restarts": w.kept.restarts} for w in self._workers
+            {
+                "worker": worker.index,
+                "pid": worker.kept.pid,
+                "ready": worker.ready,
+                "restarts": worker.kept.restarts.total(),
+                "hangs": worker.kept.restarts[Why.HUNG],
+            }
+            for worker in self._workers
         ]
-        view["shadowProcess"] = {"pid": self._shadow.pid, "restarts": self._shadow.restarts}
+        view["shadowProcess"] = {"pid": self._shadow.pid, "restarts": self._shadow.restarts.total()}
         return view
 
     async def verdict_of(self, cluster: str) -> object | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import logging
 import os
 import random
+import resource
 import signal
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..shadow.child import ChildCommand
 
-__all__ = ["Kept"]
+__all__ = ["Kept", "Why"]
 
 logger = logging.getLogger("mirrorgate")
 
@@ -21,6 +24,18 @@ _BACKOFF_FIRST: Final = 0.1
 _BACKOFF_LAST: Final = 10.0
 _STABLE_SECONDS: Final = 60.0
 """A process that lived this long is started again after the first, short pause."""
+
+_LAST_WORDS: Final = 3.0
+"""Seconds that a process has to write its stack."""
+
+
+class Why(enum.StrEnum):
+    """Why a process was started again."""
+
+    DIED = "died"
+    """By itself, or by somebody else's signal."""
+    HUNG = "hung"
+    REPLACED = "replaced"
 
 
 class Kept:
@@ -38,7 +53,7 @@ class Kept:
     ) -> None:
         """`ended` is called after each life, before the next."""
         self.name = name
-        self.restarts = 0
+        self.restarts: Counter[Why] = Counter()
         self.process: asyncio.subprocess.Process | None = None
         self.code: int | None = None
         """Of the last life."""
@@ -50,6 +65,7 @@ class Kept:
         self._own_session = own_session
         self._ended = ended
         self._ending = asyncio.Event()
+        self._why = Why.DIED
 
     @property
     def pid(self) -> int | None:
@@ -71,7 +87,8 @@ class Kept:
             failures = 1 if loop.time() - born >= _STABLE_SECONDS else failures + 1
             pause = min(_BACKOFF_LAST, _BACKOFF_FIRST * 2.0 ** min(failures - 1, 10)) * self._rng.uniform(0.5, 1.0)
             logger.warning("%s is gone (exit status %s); starting it again in %.1f s", self.name, self.code, pause)
-            self.restarts += 1
+            self.restarts[self._why] += 1
+            self._why = Why.DIED
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._ending.wait()
@@ -81,6 +98,21 @@ class Kept:
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
+
+    async def replace(self, patience: float) -> None:
+        """Let the process end in order; it is started again."""
+        self._why = Why.REPLACED
+        self.signal(signal.SIGTERM)
+        await self.gone(patience)
+
+    async def abort(self) -> None:
+        """End a process that hangs: by SIGABRT, on which `faulthandler` writes where it hangs, then by SIGKILL."""
+        if self.pid is None:
+            return
+        self._why = Why.HUNG
+        _without_core(self.pid)
+        self.signal(signal.SIGABRT)
+        await self.gone(_LAST_WORDS)
 
     def end(self) -> None:
         """Start it no more; whoever calls says to the process that it is to end."""
@@ -112,3 +144,11 @@ class Kept:
             return await self.process.wait()
         finally:
             self.started.clear()
+
+
+def _without_core(pid: int) -> None:
+    """Let a process leave no core behind, which would hold prompts; a limit of 1 stops a program that takes cores, too
+    (core(5))."""
+    if hasattr(resource, "prlimit"):  # Linux
+        with contextlib.suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_CORE, (1, resource.prlimit(pid, resource.RLIMIT_CORE)[1]))

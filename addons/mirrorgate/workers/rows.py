@@ -1,6 +1,6 @@
 """The counts of every worker's clusters in memory that all workers map: one writer for each word, sums on read.
 
-A region for each worker: eight words, of which the first is its version, then slots of eight words::
+A region for each worker: eight words (its version, its heartbeats, unused ones), then slots of eight words::
 
     key (hash of the cluster's name, 0 free, 1 given up) | active | pending | connections | retries | unused
 
@@ -32,6 +32,8 @@ _REGION: Final = _WORDS * (1 + SLOTS)
 _FREE: Final = 0
 _GIVEN_UP: Final = 1
 _ACTIVE, _PENDING, _CONNECTIONS, _RETRIES = 1, 2, 3, 4
+_BEATS: Final = 1
+"""In the head of a region."""
 
 
 def allocate(workers: int) -> int:
@@ -83,6 +85,14 @@ class Rows:
             words[at] = _GIVEN_UP
             words[at + _ACTIVE] = words[at + _PENDING] = words[at + _CONNECTIONS] = words[at + _RETRIES] = 0
             words[self._own] += 1
+
+    def beat(self) -> None:
+        """Count one more sign of life of this worker."""
+        self._words[self._own + _BEATS] += 1
+
+    def beats(self) -> list[int]:
+        """Return how often each worker has beaten in this life; 0 before it serves."""
+        return [self._words[region + _BEATS] for region in self._others]
 
     def clear(self, worker: int) -> None:
         """Zero the region of a worker that is dead: what it had under way ended with its sockets."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from ..proxy.admin.server import AdminServer, Bind
 from ..proxy.admin.sources import AdminSources
+from .heartbeat import beat_on
 from .rows import Rows
 
 __all__ = ["Seat"]
@@ -45,6 +46,10 @@ class Seat:
 
     def open_rows(self) -> Rows:
         return Rows(self.rows, self.count, self.index)
+
+    def beat(self) -> None:
+        """Tell the supervisor from now on that the running loop turns. Who has not begun is starting, not hanging."""
+        beat_on(self.open_rows())
 
     def admin_server(self, sources: AdminSources, token: str) -> AdminServer:
         """Return the server of the supervisor's questions; who may reach its socket is on this machine and us."""

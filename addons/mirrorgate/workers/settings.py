@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class SupervisorSettings:
     token: str
     patience: float
     """Seconds that a worker may take to end when it is told to."""
+    hang_timeout: float
+    """Seconds without a heartbeat, after which a worker is ended; 0 for never."""
 
 
 def settings_of(arguments: argparse.Namespace) -> SupervisorSettings:
@@ -34,6 +37,8 @@ def settings_of(arguments: argparse.Namespace) -> SupervisorSettings:
         raise ValueError("a capture file is written by one process: run it with one worker")
     if options.get("save_stream_file"):
         raise ValueError("save_stream_file is written by one process: run it with one worker")
+    if not (arguments.worker_hang_timeout == 0 or 2 <= arguments.worker_hang_timeout < math.inf):
+        raise ValueError("--worker-hang-timeout must be 0 or at least 2: hearts are looked at once a second")
     admin = options.get("gateway_admin", DEFAULT_BIND) if arguments.admin is None else arguments.admin
     words = list(arguments.config)
     for flag, value in (
@@ -47,7 +52,9 @@ def settings_of(arguments: argparse.Namespace) -> SupervisorSettings:
     words += [f"--set={pair}" for pair in arguments.set]
     patience = float(options.get("gateway_drain_delay", 0)) + float(options.get("gateway_drain_timeout", 30)) + 15.0
     token = str(options.get("gateway_admin_token", ""))
-    return SupervisorSettings(arguments.workers, tuple(words), parse_bind(str(admin)), token, patience)
+    return SupervisorSettings(
+        arguments.workers, tuple(words), parse_bind(str(admin)), token, patience, arguments.worker_hang_timeout
+    )
 
 
 def _file(folder: Path) -> dict[str, object]:

@@ -22,6 +22,7 @@ from ..proxy.admin.server import AdminServer
 from .admin_front import AdminFront, Colleague
 from .asking import ask
 from .caveats import caveats
+from .heartbeat import LOOK, Silences
 from .merging import Totals
 from .processes import Kept
 from .rows import Rows, allocate
@@ -88,16 +89,17 @@ class Supervisor:
             await self._warn(first)
             for worker in others:
                 self._keep(worker.kept)
-            follow = self._spawn(self._follow(), "readiness")
+            watches = [self._spawn(self._follow(), "readiness"), self._spawn(self._watch_hearts(), "heartbeats")]
             await self._stopping.wait()
-            follow.cancel()
+            for watch in watches:
+                watch.cancel()
         await self._stop()
         return code or 0
 
     async def _first_ready(self, worker: Colleague) -> int | None:
         """Wait until the first worker serves; its exit code when it ends instead."""
         while not self._stopping.is_set():
-            if worker.kept.restarts or worker.kept.code is not None:
+            if worker.kept.restarts.total() or worker.kept.code is not None:
                 return 1
             if await self._look(worker):
                 return None
@@ -124,6 +126,23 @@ class Supervisor:
                 told = self._front.complete = True
                 logger.info("%d workers share the listeners", len(self._workers))
             await asyncio.sleep(_POLL if not all(worker.ready for worker in self._workers) else 1.0)
+
+    async def _watch_hearts(self) -> None:
+        """End workers that hang: what their clients wait for never comes, and they would be given more of them."""
+        seconds = self._settings.hang_timeout
+        silences = Silences(self._settings.workers, seconds)
+        while seconds:
+            await asyncio.sleep(LOOK)
+            for index in silences.look(self._rows.beats()):
+                kept = self._workers[index].kept
+                logger.error(
+                    "%s hangs (process %s): its event loop has stood still for %g s; it is ended, and says where it "
+                    "hangs if it still can",
+                    kept.name,
+                    kept.pid,
+                    seconds,
+                )
+                self._tasks.append(self._spawn(kept.abort(), f"the end of {kept.name}"))
 
     async def _look(self, worker: Colleague) -> bool:
         if worker.kept.pid is None:
@@ -152,10 +171,9 @@ class Supervisor:
     async def _replace_all(self) -> None:
         logger.info("replacing the workers one after the other")
         for worker in self._workers:
-            before = worker.kept.restarts
-            worker.kept.signal(signal.SIGTERM)
-            await worker.kept.gone(self._settings.patience)
-            while worker.kept.restarts == before or not await self._look(worker):  # noqa: ASYNC110 - another process
+            before = worker.kept.restarts.total()
+            await worker.kept.replace(self._settings.patience)
+            while worker.kept.restarts.total() == before or not await self._look(worker):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(_POLL)
         logger.info("every worker is replaced")
 
