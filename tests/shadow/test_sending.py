@@ -12,6 +12,7 @@ from mirrorgate.records import Target
 from mirrorgate.shadow.answering import DISCARD_LIMIT, Answer, LegOutcome
 from mirrorgate.shadow.connecting import ConnectionPool
 from mirrorgate.shadow.holding import Holding
+from mirrorgate.shadow.pacing import Pace
 from mirrorgate.shadow.sending import run_leg
 from mirrorgate.shadow.uploading import Upload
 
@@ -21,9 +22,9 @@ Reader, Writer = asyncio.StreamReader, asyncio.StreamWriter
 class Client:
     """Runs legs with a pool and a holding of their own."""
 
-    def __init__(self) -> None:
-        self.pool = ConnectionPool(asyncio.get_running_loop())
-        self.holding = Holding()
+    def __init__(self, pace: Pace | None = None, holding: Holding | None = None) -> None:
+        self.pool = ConnectionPool(asyncio.get_running_loop(), pace or Pace(1 << 32))
+        self.holding = holding or Holding()
 
     async def leg(self, target: Target, body: bytes | Upload | None = b"{}", method: str = "POST") -> Answer:
         upload = body if isinstance(body, Upload) else Upload(body)
@@ -294,6 +295,24 @@ async def test_a_candidate_that_floods(serve: Any, new: Any, client: Client) -> 
     assert answer.outcome is LegOutcome.TOO_LARGE
     assert answer.kept == 16 * 1024 * 1024
     assert DISCARD_LIMIT - 1000 < answer.size < DISCARD_LIMIT + (1 << 20)
+
+
+async def test_what_we_read_slowly_is_not_silent(serve: Any, new: Any) -> None:
+    """An answer that is only counted is read as slowly as we like: that is no idle time of the candidate's."""
+    client = Client(Pace(1 << 20), Holding(1000))
+    size = 512 * 1024
+
+    async def handler(reader: Reader, writer: Writer) -> None:
+        await new.read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        writer.write(b"x" * size)
+        await writer.drain()
+
+    answer = await client.leg(new.target(await serve(handler), idle_timeout=0.05))
+    client.pool.close()
+    assert (answer.outcome, answer.detail) == (LegOutcome.TOO_LARGE, "")
+    assert answer.size == size
+    assert answer.finished > 0.05
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc"])

@@ -99,6 +99,11 @@ class AnswerReader:
         self._parser = httptools.HttpResponseParser(self)
 
     @property
+    def discarding(self) -> bool:
+        """Whether what arrives is only counted: more has come than is kept."""
+        return self.answer.size > self.answer.kept
+
+    @property
     def untouched(self) -> bool:
         """Whether not one byte has arrived."""
         return self._wire == 0

@@ -10,6 +10,7 @@ from ..resources.server_tls import ServerTls
 from ..server_contexts import WrongCertificate, check, session_options
 from .answering import AnswerReader, LegOutcome
 from .http2_connecting import Http2Connection
+from .pacing import Brake, Pace
 
 __all__ = ["Connection", "ConnectionPool"]
 
@@ -25,7 +26,11 @@ class Connection(asyncio.Protocol):
     """One connection, used by one leg at a time. Bytes that arrive go to the leg's reader with their time."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, key: AddressKey, on_closed: Callable[[Connection], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        key: AddressKey,
+        on_closed: Callable[[Connection], None],
+        pace: Pace,
     ) -> None:
         self.key = key
         self.idle_since = 0.0
@@ -37,12 +42,17 @@ class Connection(asyncio.Protocol):
         self._origin = 0.0
         self._writable = asyncio.Event()
         self._writable.set()
-        self.last_received = 0.0
-        """When bytes arrived last, seconds since the leg began."""
+        self._received = 0.0
+        self._brake = Brake(loop, pace)
 
     @property
     def closed(self) -> bool:
         return self._transport is None or self._transport.is_closing()
+
+    @property
+    def last_received(self) -> float:
+        """When bytes arrived last, seconds since the leg began; now, while we ourselves do not read."""
+        return self._now() if self._brake.on else self._received
 
     def begin(self, reader: AnswerReader, origin: float) -> asyncio.Future[None]:
         """Give what arrives from now on to `reader`; the result resolves when its answer is over."""
@@ -57,6 +67,7 @@ class Connection(asyncio.Protocol):
         """Detach the reader and say whether the connection may serve another request."""
         reader, self._reader = self._reader, None
         self._answered = None
+        self._brake.release(self._transport)
         return reader is not None and reader.done and reader.keep_alive and not self.closed and self._writable.is_set()
 
     def write(self, data: bytes) -> None:
@@ -87,10 +98,12 @@ class Connection(asyncio.Protocol):
             # Bytes that nobody asked for, such as a 408 before an idle connection is closed.
             self.abort()
             return
-        self.last_received = self._now()
-        reader.feed(data, self.last_received)
+        self._received = self._now()
+        reader.feed(data, self._received)
         if reader.done:
             self._resolve()
+        elif reader.discarding and self._transport is not None:
+            self._brake.press(self._transport, len(data))
 
     def eof_received(self) -> bool:
         if self._reader is not None:
@@ -103,6 +116,7 @@ class Connection(asyncio.Protocol):
             self._reader.eof(self._now())
         self._stop(LegOutcome.RESET, str(exc) if exc is not None else "the connection was closed")
         self._transport = None
+        self._brake.release(None)
         self._writable.set()
         self._on_closed(self)
 
@@ -128,8 +142,10 @@ class Connection(asyncio.Protocol):
 class ConnectionPool:
     """Opens connections, keeps the unused ones for a short while, and hands out the one used last."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pace: Pace | None = None) -> None:
+        """`pace` is that of what is only counted."""
         self._loop = loop
+        self._pace = pace if pace is not None else Pace()
         self._idle: dict[AddressKey, list[Connection]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -157,7 +173,9 @@ class ConnectionPool:
             options = await session_options(tls, host, http2=http2)
             transport, connection = await self._loop.create_connection(
                 lambda: (
-                    Http2Connection(self._loop) if http2 else Connection(self._loop, (host, port, tls), self._forget)
+                    Http2Connection(self._loop, self._pace)
+                    if http2
+                    else Connection(self._loop, (host, port, tls), self._forget, self._pace)
                 ),
                 host,
                 port,

@@ -21,7 +21,7 @@ class Holding:
         return self.held + size <= self.limit // 2
 
     def take(self, size: int) -> bool:
-        """Count bytes of an answer; false when there is no room, which ends that answer as too large."""
+        """Count bytes of an answer; false when there is no room: what comes of that answer is only counted."""
         if self.held + size > self.limit:
             return False
         self.held += size

@@ -17,6 +17,7 @@ from h2.settings import SettingCodes, Settings
 from ..http2_lasting import LastingSession
 from ..records import Headers, Target
 from .answering import AnswerReader, LegOutcome
+from .pacing import Brake, Pace
 
 __all__ = ["Http2Connection"]
 
@@ -31,7 +32,7 @@ _OF_A_CONNECTION: Final = frozenset(
 class Http2Connection(asyncio.Protocol):
     """Carries one leg, as `connecting.Connection` does in HTTP/1.1."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pace: Pace) -> None:
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._reader: AnswerReader | None = None
@@ -41,12 +42,18 @@ class Http2Connection(asyncio.Protocol):
         self._room = asyncio.Event()
         """Set whenever more of the request may perhaps be sent."""
         self._writable = True
-        self.last_received = 0.0
+        self._received = 0.0
+        self._brake = Brake(loop, pace)
         self._session = LastingSession(H2Configuration(client_side=True, header_encoding=None))
 
     @property
     def closed(self) -> bool:
         return self._transport is None or self._transport.is_closing()
+
+    @property
+    def last_received(self) -> float:
+        """When bytes arrived last, seconds since the leg began; now, while we ourselves do not read."""
+        return self._now() if self._brake.on else self._received
 
     def begin(self, reader: AnswerReader, origin: float) -> asyncio.Future[None]:
         """Give what arrives from now on to `reader`; the result resolves when its answer is over."""
@@ -59,6 +66,7 @@ class Http2Connection(asyncio.Protocol):
     def end(self) -> bool:
         """Detach the reader. The connection serves no other request."""
         self._reader = self._answered = None
+        self._brake.release(self._transport)
         return False
 
     def send_head(self, method: str, target: Target, fields: Headers, length: int | None) -> None:
@@ -129,7 +137,7 @@ class Http2Connection(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
-        self.last_received = self._now()
+        self._received = self._now()
         try:
             for event in self._session.receive_data(data):
                 self._take(event)
@@ -139,10 +147,14 @@ class Http2Connection(asyncio.Protocol):
             return
         self._flush()
         self._room.set()
+        reader = self._reader
+        if reader is not None and reader.discarding and not reader.done and self._transport is not None:
+            self._brake.press(self._transport, len(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop(LegOutcome.RESET, str(exc) if exc is not None else "the connection was closed")
         self._transport = None
+        self._brake.release(None)
         self._room.set()
 
     def pause_writing(self) -> None:
@@ -153,7 +165,7 @@ class Http2Connection(asyncio.Protocol):
         self._room.set()
 
     def _take(self, event: events.Event) -> None:
-        reader, now = self._reader, self.last_received
+        reader, now = self._reader, self._received
         if isinstance(event, events.DataReceived):
             if reader is not None:
                 reader.framed_body(event.data or b"", now)
