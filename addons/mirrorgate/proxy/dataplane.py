@@ -37,7 +37,7 @@ from .carrying.mirroring import MirrorHandle, Mirroring
 from .downstream.client import ClientConnection
 from .downstream.client_side import ClientLink, ClientSide, Inbound
 from .downstream.crowd import Crowd
-from .downstream.door import Door, Doorway, deepen
+from .downstream.door import ONE_AT_ONCE, Door, Doorway, deepen
 from .downstream.http2_limits import Http2Limits
 from .messages.heads import host_and_port
 from .messages.sketch import AnyFlow, Sketch
@@ -166,7 +166,7 @@ class Dataplane:
         shared, turns_away, serving = self.sharing is not None or None, self._turns_away, lambda: self._greet(bound)
         crowd = Crowd(self, lambda: Doorway(turns_away, serving), tls=bound.tls)
         greet = lambda: Doorway(turns_away, serving, crowd.take_in)  # noqa: E731
-        server = crowd.server = await loop.create_server(greet, host, port, backlog=1, reuse_port=shared)
+        server = crowd.server = await loop.create_server(greet, host, port, backlog=ONE_AT_ONCE, reuse_port=shared)
         deepen(server)
         self.ports.update((sock.getsockname()[1], mode.logical_port) for sock in server.sockets)
         return server

@@ -10,12 +10,16 @@ import asyncio
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Callable
 
-__all__ = ["Door", "Doorway", "deepen", "network_of"]
+__all__ = ["ONE_AT_ONCE", "Door", "Doorway", "deepen", "network_of"]
 
 _BACKLOG = 1024
 """Connections that the kernel keeps until they are accepted; net.core.somaxconn bounds it."""
+
+ONE_AT_ONCE = 0 if sys.version_info >= (3, 14) else 1
+"""The backlog with which asyncio accepts one connection in a round: since 3.14 it accepts one more than that."""
 
 
 class Door:
@@ -80,7 +84,7 @@ class Doorway(asyncio.Protocol):
 
 
 def deepen(server: asyncio.Server) -> None:
-    """Let the kernel keep a crowd of connections for a server that was made with a backlog of 1.
+    """Let the kernel keep a crowd of connections for a server that was made with `ONE_AT_ONCE`.
 
     asyncio takes the backlog also for how often it tries to accept at each turn of the loop. Without descriptors it
     logs every one of these tries with a traceback, and sets a timer for each, of which each begins so many tries
