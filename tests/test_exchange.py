@@ -1,13 +1,15 @@
-"""The states of an exchange, what it holds, and what it tells at its end."""
+"""The states of an exchange, and what it tells at its end."""
 
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.errors import REPLIES, Refusal
-from mirrorgate.exchange import TRANSITIONS, Exchange, Permit, State
+from mirrorgate.events import ExchangeDone
+from mirrorgate.exchange import TRANSITIONS, Exchange, State
 
 LEGAL = {
     ("received", "reading"),
@@ -44,22 +46,6 @@ def test_every_state_ends_and_can_be_reached() -> None:
     assert set().union(*TRANSITIONS.values()) == set(State) - {State.RECEIVED}
 
 
-def test_a_permit_is_given_back_once() -> None:
-    """However often it is released, even from within its own release."""
-    given_back: list[str] = []
-
-    def give_back() -> None:
-        given_back.append("once")
-        permit.release()
-
-    permit = Permit(give_back)
-    assert permit.held
-    permit.release()
-    permit.release()
-    assert given_back == ["once"]
-    assert not permit.held
-
-
 def test_an_answered_exchange_tells_what_is_known_of_it() -> None:
     """Every fact is carried over, and the upstream's answer has no refusal."""
     facts: dict[str, object] = {
@@ -87,6 +73,7 @@ def test_an_answered_exchange_tells_what_is_known_of_it() -> None:
         "prompt_tokens": 5,
         "completion_tokens": 7,
         "mirrored": 2,
+        "attempts": 3,
     }
     began = exchange(**facts, head_at=100.5)
     done = began.finish(102.0)
@@ -95,6 +82,17 @@ def test_an_answered_exchange_tells_what_is_known_of_it() -> None:
     assert (done.flag, done.details, done.refusal) == ("-", "via_upstream", "")
     assert (done.streamed, done.ttft, done.itl) == (False, None, None)
     assert began.state is State.DONE
+
+
+def test_each_fact_arrives_under_its_own_name() -> None:
+    """They are copied by their places in a run of fields: none is swapped with its neighbour."""
+    worked_out = {"flag", "details", "refusal", "duration", "response_duration", "ttft", "itl"}
+    names = [name for name in ExchangeDone.__struct_fields__ if name not in worked_out]
+    assert set(names) <= set(Exchange.__struct_fields__)
+    facts: dict[str, Any] = {name: f"its {name}" for name in names} | {"started": 5.0}
+    done = Exchange(**facts, began=100.0, head_at=100.5, details="why").finish(102.0)
+    assert {name: getattr(done, name) for name in names} == facts
+    assert [getattr(done, name) for name in sorted(worked_out)] == ["why", 2.0, "-", None, "", 0.5, None]
 
 
 def test_it_ends_once() -> None:

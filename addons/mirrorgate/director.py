@@ -15,7 +15,6 @@ from .admission.limits import Limits
 from .balancing import steered, with_cookie
 from .effective import ENVOY_REQUEST_TIMEOUT, KnownTerms
 from .errors import Refusal
-from .exchange import Permit
 from .health import Health, watched
 from .identifiers import new_id
 from .inference.apis import api_of
@@ -41,6 +40,7 @@ from .routing.table import (
 )
 from .rule_answers import answered_by_rule, cors_changes, find_match, redirected
 from .scheduling.endpoints import EndpointHealth
+from .scheduling.in_flight import Permit
 from .scheduling.picks import NoEndpoint, Pick, PickRequest
 from .snapshot import Snapshot, destinations_of, distinct_destinations, rules_of
 
@@ -252,11 +252,11 @@ class Director:
         """Take note that a request is really sent; the permit ends its being in flight."""
         if plan.pick is not None and plan.pick_state is not None:
             plan.pick_state.sent(plan.pick)
-        return self.in_flight_permit_at(plan.address.host, plan.address.port)
+        return self.in_flight.acquire(str(plan.address), self._clock())
 
     def in_flight_permit_at(self, host: str, port: int) -> Permit:
         """Count a request, or a mirror, as under way at an endpoint until the permit is released."""
-        return Permit(self.in_flight.acquire(str(Address(host, port)), self._clock()).release)
+        return self.in_flight.acquire(str(Address(host, port)), self._clock())
 
     def note_pick(self, plan: Plan, exchange: str, at: float) -> None:
         """Keep a pick for `/clusters`."""

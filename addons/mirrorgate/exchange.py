@@ -1,20 +1,21 @@
-"""One exchange: its states, what it holds, and what is known of it.
+"""One exchange: its states, and what is known of it.
 
-The states are a table; a transition that is not in it is a bug and raises. What an exchange acquires it holds as a
-`Permit`, which is given back exactly once however often `release` is called.
+The states are a table; a transition that is not in it is a bug and raises.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
 from .errors import REPLIES, LocalReply, Refusal, after_retries
 from .events import ExchangeDone
 
-__all__ = ["TRANSITIONS", "Exchange", "Permit", "State"]
+__all__ = ["TRANSITIONS", "Exchange", "State"]
 
 
 class State(enum.Enum):
@@ -48,24 +49,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 _ALLOWED = {before.value: frozenset(after.value for after in onward) for before, onward in TRANSITIONS.items()}
 """The same by value: a member's hash is made in Python, a string's is kept."""
-
-
-class Permit:
-    """The right to be under way. `release` may be called any number of times and acts once."""
-
-    __slots__ = ("_give_back",)
-
-    def __init__(self, give_back: Callable[[], None]) -> None:
-        self._give_back: Callable[[], None] | None = give_back
-
-    @property
-    def held(self) -> bool:
-        return self._give_back is not None
-
-    def release(self) -> None:
-        give_back, self._give_back = self._give_back, None
-        if give_back is not None:
-            give_back()
 
 
 class Exchange(msgspec.Struct):
@@ -141,54 +124,45 @@ class Exchange(msgspec.Struct):
     @property
     def flag(self) -> str:
         """Envoy's response flags, joined by commas, `-` for none."""
-        flags = ("DI" if self.delayed else "", self.retry_flag, self.reply.flag if self.reply else "")
+        own = self.reply.flag if self.reply else ""
+        if not self.delayed and not self.retry_flag:
+            return own or "-"  # nearly always
+        flags = ("DI" if self.delayed else "", self.retry_flag, own)
         return ",".join(flag for flag in flags if flag and flag != "-") or "-"
 
     def finish(self, now: float) -> ExchangeDone:
         """End the exchange and tell of it; raises `ValueError` the second time. `now` is monotonic."""
         self.to(State.DONE)
-        gaps = self.pieces - 1
-        itl = None
-        if self.streamed and gaps > 0 and self.first_piece_at is not None and self.last_piece_at is not None:
-            itl = (self.last_piece_at - self.first_piece_at) / gaps
-        ttft = None
+        began, ttft, itl = self.began, None, None
         if self.streamed and self.first_piece_at is not None:
-            ttft = self.first_piece_at - self.began
+            ttft = self.first_piece_at - began
+            gaps = self.pieces - 1
+            if gaps > 0 and self.last_piece_at is not None:
+                itl = (self.last_piece_at - self.first_piece_at) / gaps
         reply = self.reply
-        return ExchangeDone(
-            id=self.id,
-            started=self.started,
-            method=self.method,
-            path=self.path,
-            authority=self.authority,
-            protocol=self.protocol,
-            status=self.status,
-            flag=self.flag,
-            details=self.details or (reply.details if reply else "via_upstream"),
-            refusal=self.refusal.value if self.refusal else "",
-            bytes_received=self.bytes_received,
-            bytes_sent=self.bytes_sent,
-            duration=now - self.began,
-            response_duration=None if self.head_at is None else self.head_at - self.began,
-            queued=self.queued,
-            listener=self.listener,
-            route=self.route,
-            rule=self.rule,
-            cluster=self.cluster,
-            pool=self.pool,
-            endpoint=self.endpoint,
-            model=self.model,
-            target_model=self.target_model,
-            request_id=self.request_id,
-            user_agent=self.user_agent,
-            forwarded_for=self.forwarded_for,
-            client=self.client,
-            streamed=self.streamed,
-            ttft=ttft,
-            itl=itl,
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            mirrored=self.mirrored,
-            overhead=self.overhead,
-            attempts=self.attempts,
+        told: tuple[Any, ...] = (
+            *_OPENING(self),
+            self.flag,
+            self.details or (reply.details if reply else "via_upstream"),
+            self.refusal.value if self.refusal else "",
+            *_SIZES(self),
+            now - began,
+            None if self.head_at is None else self.head_at - began,
+            *_PLACES(self),
+            ttft,
+            itl,
+            *_TALLIES(self),
         )
+        return ExchangeDone(*told)
+
+
+def _kept(first: str, last: str) -> Callable[[Exchange], tuple[Any, ...]]:
+    """Make what copies a run of `ExchangeDone`'s fields, which an exchange has under the same names, in one call."""
+    names = ExchangeDone.__struct_fields__
+    return attrgetter(*names[names.index(first) : names.index(last) + 1])
+
+
+_OPENING = _kept("id", "status")
+_SIZES = _kept("bytes_received", "bytes_sent")
+_PLACES = _kept("queued", "streamed")
+_TALLIES = _kept("prompt_tokens", "attempts")

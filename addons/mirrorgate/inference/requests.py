@@ -134,7 +134,8 @@ def parse_request(
 
 def _understood(api: Api, read: RequestBody) -> InferenceRequest | BadRequest:
     given: dict[str, float] = {}
-    for param, raw in zip(_NUMBERS, _numbers(read), strict=True):
+    numbers = _numbers(read)
+    for param, raw in zip(_NUMBERS, numbers, strict=True) if any(numbers) else ():
         if not raw or (value := number(raw)) is None:
             continue
         if not -_LARGEST <= value <= _LARGEST:
@@ -145,12 +146,12 @@ def _understood(api: Api, read: RequestBody) -> InferenceRequest | BadRequest:
         api=api,
         model=read.model,
         stream=bool(read.stream) and bytes(read.stream) == b"true",
-        include_usage=member(read.stream_options, "include_usage") is True,
+        include_usage=bool(read.stream_options) and member(read.stream_options, "include_usage") is True,
         max_tokens=whole(most),
         temperature=given.get("temperature"),
-        n=max(1, whole(given.get("n")) or 1),
-        seed=whole(given.get("seed")),
-        cache_salt=string(read.cache_salt),
+        n=max(1, whole(given.get("n")) or 1) if given else 1,
+        seed=whole(given.get("seed")) if given else None,
+        cache_salt=string(read.cache_salt) if read.cache_salt else None,
         body=read,
     )
 

@@ -63,13 +63,16 @@ def usage_of(tail: bytes) -> Usage | None:
     else:
         return None
     window = tail[field.end() : field.end() + _LONGEST]
-    counts: dict[bytes, int] = {}
-    for name, count in _COUNT.findall(window):
-        counts.setdefault(name, int(count))
-    prompt = counts.get(b"prompt", counts.get(b"input"))
-    completion = counts.get(b"completion", counts.get(b"output"))
+    counts = dict(reversed(_COUNT.findall(window)))  # of a name that is repeated, the first
+    prompt = counts.get(b"prompt") or counts.get(b"input")
+    completion = counts.get(b"completion") or counts.get(b"output")
     if prompt is None and completion is None:
         return None
     cached = _CACHED.search(window) if b"cache" in window else None
     reasoning = _REASONING.search(window) if b"reasoning" in window else None
-    return Usage(prompt, completion, int(cached[1]) if cached else None, int(reasoning[1]) if reasoning else None)
+    return Usage(
+        None if prompt is None else int(prompt),
+        None if completion is None else int(completion),
+        int(cached[1]) if cached else None,
+        int(reasoning[1]) if reasoning else None,
+    )

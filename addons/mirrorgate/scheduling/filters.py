@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from .endpoints import EndpointView
 from .picks import PickRequest
 
 __all__ = ["Filter", "affine", "healthy", "named", "untried"]
+
+_HEALTHY = attrgetter("healthy")
 
 
 class Filter(Protocol):
@@ -30,8 +33,9 @@ def healthy(candidates: Sequence[EndpointView], request: PickRequest, rng: rando
     Using all is Envoy's panic mode at a threshold of nothing healthy: when everything looks dead, it is as likely
     that the looking is broken, and an answer that may fail is better than a refusal.
     """
-    kept = [view for view in candidates if view.healthy]
-    return kept if 0 < len(kept) < len(candidates) else candidates
+    if all(map(_HEALTHY, candidates)):
+        return candidates  # nearly always
+    return [view for view in candidates if view.healthy] or candidates
 
 
 def untried(candidates: Sequence[EndpointView], request: PickRequest, rng: random.Random, /) -> Sequence[EndpointView]:

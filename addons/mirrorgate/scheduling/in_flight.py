@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Collection, Mapping
+from itertools import islice
 
 __all__ = ["InFlight", "Permit"]
 
 _LOG = 1024
 """Changes that are remembered; who has missed more looks at every endpoint."""
+
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Permit:
@@ -65,7 +68,7 @@ class InFlight:
         log, missed = self._log, self.version - version
         if missed > len(log):
             return None
-        return {log[-1 - index] for index in range(missed)}
+        return set(islice(reversed(log), missed)) if missed else _NOBODY
 
     def acquire(self, endpoint: str, now: float) -> Permit:
         """Count a request that is sent at `now`, a second of the clock that `Load.at` is of."""

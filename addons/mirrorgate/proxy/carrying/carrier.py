@@ -17,11 +17,12 @@ from mitmproxy import http
 
 from ...calls import Call, end_call
 from ...errors import REPLIES, Refusal
-from ...exchange import Exchange, Permit, State
+from ...exchange import Exchange, State
 from ...plans import Plan, RequestFacts
 from ...resources.endpoints import Address
 from ...resources.server_tls import ServerTls
 from ...routing.table import HeaderChanges
+from ...scheduling.in_flight import Permit
 from ..messages.heads import Malformed
 from ..messages.sketch import AnyFlow, Sketch, draw
 from . import ending, replying
@@ -130,8 +131,24 @@ class Carrier:
         """Return the flow for somebody who looks; from here on there is one."""
         if type(self.flow) is Sketch:
             self.flow = draw(self.flow, self.client)
+            self.describe()
         assert isinstance(self.flow, http.HTTPFlow)
         return self.flow
+
+    def describe(self) -> None:
+        """Write on the flow what is known of its way, where there is one; a sketch gets it when it is drawn."""
+        if type(self.flow) is Sketch:
+            return
+        facts, metadata = self.facts, self.flow.metadata
+        metadata["mirrorgate.route"] = facts.route
+        metadata["mirrorgate.cluster"] = facts.cluster
+        if not facts.endpoint:
+            return
+        metadata["mirrorgate.endpoint"] = facts.endpoint
+        if facts.model:
+            metadata["mirrorgate.model"] = facts.model
+        if facts.target_model and facts.target_model != facts.model:
+            metadata["mirrorgate.target_model"] = facts.target_model
 
     # Admission (`upstream_side.Waiter`)
 

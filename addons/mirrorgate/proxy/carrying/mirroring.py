@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from ...credentials import without_credentials
 from ...director import Director
 from ...events import Event, MirrorDropped, MirrorDropReason, MirrorSent
-from ...exchange import Permit
 from ...legs import LEG_HEADER, candidate_target, control_target, policy_bytes, subject_bytes
 from ...plans import Plan
 from ...records import ExchangeFinished, ExchangeStarted, FromShadow, Leg, LegFinished, ShadowDropped, Target
 from ...resources.endpoints import Address
 from ...resources.shadow_policy import ShadowPolicySpec
 from ...routing.table import Mirror, Rule
+from ...scheduling.in_flight import Permit
 from ...shadow.channel import ShadowChannel
 from ...shadow.handle import Handle
 
