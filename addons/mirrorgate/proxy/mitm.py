@@ -178,7 +178,9 @@ class Hooks:
     def wants(self, name: str, sketch: Sketch) -> bool:
         """Tell whether any addon would do something with the flow at this event of it, or at the `update` behind it."""
         wishes = self._wishes.get(name)
-        if wishes is None:
+        if not wishes:
+            if wishes is not None:
+                return False
             wishes = self._wishes[name] = self._wishes_of(name)
         for wish in wishes:  # noqa: SIM110 - `any` costs twice as much, and this is asked four times for every request
             if wish(sketch):

@@ -64,10 +64,11 @@ class Board:
         if not self.views or changed is None:
             self._renew(found, in_flight)
             return None
-        rows = {row for key in changed if (row := self.rows.get(key)) is not None}
+        rows = {self.rows[key] for key in changed if key in self.rows}
         if ejected is not before:
             rows.update(row for key in ejected ^ before if (row := self.rows.get(key)) is not None)
-        rows.update(compress(count(), map(is_not, found, self._health)))
+        if found != self._health:
+            rows.update(compress(count(), map(is_not, found, self._health)))
         self._health = found
         if rows:
             self._mend(rows, in_flight)

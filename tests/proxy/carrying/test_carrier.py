@@ -251,3 +251,27 @@ async def test_what_a_flow_says_of_the_gateway(run: Any) -> None:
     assert flow.server_conn.peername == ("127.0.0.1", running.backend.port)
     await running.done()
     assert not flow.live
+
+
+@pytest.mark.parametrize("first", ["requestheaders", "request", "responseheaders", "response"])
+async def test_what_a_flow_says_does_not_depend_on_who_looks_first(run: Any, first: str) -> None:
+    """A flow that is drawn late says the same of its way as one that was there from the beginning."""
+    told: list[dict[str, Any]] = []
+
+    class Look:
+        def done(self) -> None: ...
+
+    setattr(Look, first, lambda self, flow: told.append(flow.metadata))
+    running = await run(OK, Look(), pool=True)
+    body = b'{"model": "m"}'
+    answer = await (await running.client()).request("POST", "/v1/completions", [("host", "example.com")], body)
+    assert answer.status == 200
+    done = await running.done()
+    assert told == [
+        {
+            "mirrorgate.route": "default/route",
+            "mirrorgate.cluster": done.cluster,
+            "mirrorgate.endpoint": done.endpoint,
+            "mirrorgate.model": "m",
+        }
+    ]

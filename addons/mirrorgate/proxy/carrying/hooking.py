@@ -26,6 +26,9 @@ __all__ = ["FlowHooks", "through"]
 
 logger = logging.getLogger(__name__)
 
+_LAST = frozenset(("response", "error"))
+"""The hooks that tell of the end."""
+
 
 class FlowHooks:
     """Calls the hooks of one flow."""
@@ -57,16 +60,18 @@ class FlowHooks:
 
     def fire(self, name: str) -> Awaitable[None] | None:
         """Call a hook's handlers, and `update`'s after them; `None` when nothing has to be waited for."""
+        carrier = self._carrier
+        hooks, sketch = carrier.plane.hooks, carrier.flow
+        if type(sketch) is Sketch and not hooks.wants(name, sketch):
+            self._told = self._told or name in _LAST
+            return None  # nobody has looked yet, so that nobody is at work on it either
         if self._running:
             return self._fire_later(name)
-        if name in ("response", "error"):
+        if name in _LAST:
             if self._told and name == "error":
                 return None
             self._told = True
-        hooks, sketch = self._carrier.plane.hooks, self._carrier.flow
-        if type(sketch) is Sketch and not hooks.wants(name, sketch):
-            return None
-        flow = self._carrier.seen()
+        flow = carrier.seen()
         pending = hooks.fire(name, flow)
         update = pending is not None
         if pending is None:
@@ -81,14 +86,23 @@ class FlowHooks:
         if pending is not None:
             await pending
 
+    def passed(self, name: str) -> bool:
+        """Pass a hook on the way up that nobody would do anything at: of most exchanges each. Whether it is one, so
+        that nothing has changed and the exchange goes on."""
+        carrier, sketch = self._carrier, self._carrier.flow
+        return (
+            type(sketch) is Sketch
+            and not carrier.plane.hooks.wants(name, sketch)
+            and not carrier.over
+            and not carrier.gone
+        )
+
     async def going_on(self, name: str) -> bool:
         """Call a hook on the way up. Whether the exchange goes on."""
         carrier = self._carrier
         pending = self.fire(name)
         if pending is not None:
             await pending
-        elif type(carrier.flow) is Sketch and not carrier.gone:
-            return not carrier.over  # nobody has looked
         if carrier.gone:
             await ending.client_gone(carrier)
             return False

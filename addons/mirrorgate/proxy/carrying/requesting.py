@@ -32,25 +32,28 @@ async def request_phase(carrier: Carrier) -> None:
     directed = _direct(carrier)
     _note_route(carrier, directed)
     _note_client(carrier)
-    before = _seen(carrier)
-    streams = bool(carrier.inbound.head.content_length) and _wants_streaming(carrier, directed)
+    hooks, inbound = carrier.hooks, carrier.inbound
+    streams = bool(inbound.head.content_length) and _wants_streaming(carrier, directed)
     if streams:
         carrier.flow.request.stream = True  # addons find it so in mitmproxy, and may change it
-    if not await carrier.hooks.going_on("requestheaders"):
+    before = _seen(carrier)
+    unseen = hooks.passed("requestheaders")
+    if not unseen and not await hooks.going_on("requestheaders"):
         return
     flow = carrier.flow
-    body_pending = not carrier.inbound.ended
-    if flow.response is None and directed.refused is not None and body_pending and _unchanged(carrier, before):
+    body_pending = not inbound.ended
+    if directed.refused is not None and flow.response is None and body_pending and _unchanged(carrier, before):
         # The body is not waited for: nothing can make use of it.
         if not shaping.concerns(carrier, directed) or await shaping.passes(carrier, directed, whole=True):
             await replying.refuse(carrier, directed.refused)
         return
-    directed = _rerouted(carrier, directed, before)
+    if not unseen:
+        directed = _rerouted(carrier, directed, before)
     if shaping.concerns(carrier, directed) and not await shaping.passes(carrier, directed, whole=False):
         return
     if streams and _needs_body(directed) and flow.request.stream is True:
         flow.request.stream = False
-    if carrier.inbound.head.expects_continue:
+    if inbound.head.expects_continue:
         if body_pending and not _too_large(carrier, directed):
             carrier.connection.send_continue()
         flow.request.headers.pop("expect", None)
@@ -68,13 +71,14 @@ async def request_phase(carrier: Carrier) -> None:
     else:
         carrier.facts.to(State.READING)
     _take_body(carrier)
-    if not await carrier.hooks.going_on("request"):
-        return
-    flow = carrier.flow
-    if flow.response is not None:
-        await replying.answer_by_addon(carrier)
-        return
-    directed = _rerouted(carrier, directed, before)
+    if not hooks.passed("request"):
+        if not await hooks.going_on("request"):
+            return
+        flow = carrier.flow
+        if flow.response is not None:
+            await replying.answer_by_addon(carrier)
+            return
+        directed = _rerouted(carrier, directed, before)
     if shaping.concerns(carrier, directed) and not await shaping.passes(carrier, directed, whole=True):
         return
     if directed.refused is not None:
@@ -171,14 +175,13 @@ def _rerouted(carrier: Carrier, directed: Directed, before: _Seen) -> Directed:
 
 
 def _note_route(carrier: Carrier, directed: Directed) -> None:
-    facts, metadata = carrier.facts, carrier.flow.metadata
+    facts = carrier.facts
     facts.listener = directed.listener
     facts.route = directed.route
     facts.rule = directed.rule_index
     facts.cluster = directed.cluster
     carrier.cors = directed.cors
-    metadata["mirrorgate.route"] = directed.route
-    metadata["mirrorgate.cluster"] = directed.cluster
+    carrier.describe()
 
 
 def _note_client(carrier: Carrier) -> None:
@@ -310,12 +313,6 @@ async def _plan_and_admit(carrier: Carrier, directed: Directed, body: bytes | No
     facts.model = planned.model or ""
     facts.target_model = planned.target_model or ""
     facts.request_id = planned.request_id
-    metadata = carrier.flow.metadata
-    metadata["mirrorgate.cluster"] = planned.cluster
-    metadata["mirrorgate.endpoint"] = facts.endpoint
-    if planned.model:
-        metadata["mirrorgate.model"] = planned.model
-    if planned.target_model and planned.target_model != planned.model:
-        metadata["mirrorgate.target_model"] = planned.target_model
+    carrier.describe()
     plane.picked(planned, facts.id, time.time())
     carrier.admit(planned)

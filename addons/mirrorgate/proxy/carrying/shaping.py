@@ -150,8 +150,8 @@ async def passes(carrier: Carrier, directed: Directed, *, whole: bool) -> bool:
 
 def buffer_of(directed: Directed) -> int | None:
     """Return how many bytes of a body are read before the request goes on, `None` when it need not be read."""
-    rule = directed.rule
-    return None if rule is None or rule.traffic.shaping is None else rule.traffic.shaping.buffer
+    shaping = None if directed.match is None else directed.match.rule.traffic.shaping
+    return None if shaping is None else shaping.buffer
 
 
 async def _unharmed(carrier: Carrier, faults: Faults) -> bool:
