@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import pytest
+from h2.settings import SettingCodes
 
 from mirrorgate.admission.overload import Overload
 from mirrorgate.events import RequestsShed
@@ -208,17 +210,105 @@ async def test_a_leaving_gateway_says_so(run: Any) -> None:
 
 
 async def test_a_stream_of_http2_is_refused_and_its_connection_stays(run: Any) -> None:
-    """With the same answer."""
+    """With the same answer; what is served between refusals is read as ever, since they leave its table alone."""
+    running = await run(OK)
+    shedding = shedding_of(running)
+    async with await Http2Client.connect(running.gateway.port) as client:
+        for served in range(3):
+            running.gateway.plane.shedding = shedding
+            for answer in [await client.request("GET", "/"), await client.request("POST", "/some", body=b"x")]:
+                assert (answer.status, answer.body, answer.reset) == (503, TEXT, None)
+                assert [answer.header(name) for name in ("retry-after", "content-type")] == ["1", "text/plain"]
+                assert answer.header("date")
+            if not served:
+                assert list(client.session.decoder.header_table.dynamic_entries) == []
+            running.gateway.plane.shedding = None
+            answer = await client.request("GET", "/")
+            assert (answer.status, answer.body) == (200, b"ok")
+    running.gateway.plane.shedding = shedding
+    assert sum(batch.count for batch in told(running)) == 6
+
+
+async def test_a_crowd_of_streams_is_refused(run: Any) -> None:
+    """In one read: each gets the answer of its path and its method, all are counted, one is described."""
     running = await run(OK)
     shedding_of(running)
     async with await Http2Client.connect(running.gateway.port) as client:
-        for _ in range(2):
-            answer = await client.request("GET", "/")
-            assert (answer.status, answer.body) == (503, TEXT)
+        headers = [("user-agent", "h2/4"), ("x-forwarded-for", "10.0.0.9"), ("x-request-id", "r-7")]
+        streams = [client.begin("POST", CHAT, headers=headers, body={"model": "m"}) for _ in range(30)]
+        streams += [client.begin("HEAD", "/"), client.begin("GET", "/plain")]
+        for stream in streams:
+            await client.until_over(stream)
+        assert {stream.status for stream in streams} == {503}
+        *chats, head, plain = streams
+        assert {json.loads(stream.body)["error"]["type"] for stream in chats} == {"server_error"}
+        assert (head.body, plain.body) == (b"", TEXT)
+        [batch] = told(running)
+        sent = sum(len(stream.body) for stream in streams)
+        assert (batch.count, batch.bytes_sent) == (32, sent)
+        sample = batch.sample
+        assert (sample.method, sample.path, sample.protocol, sample.authority) == ("POST", CHAT, "HTTP/2.0", "test")
+        assert (sample.user_agent, sample.forwarded_for, sample.request_id) == ("h2/4", "10.0.0.9", "r-7")
+        assert client.goaway is None
+
+
+async def test_the_rest_of_a_stream_is_not_waited_for(run: Any) -> None:
+    """The answer is whole, the reset behind it says that nothing is wrong; others of the connection go on."""
+    running = await run(OK)
+    shedding_of(running)
+    async with await Http2Client.connect(running.gateway.port) as client:
+        stream = client.begin("POST", "/", body=b"x" * 1000, ended=False)
+        await client.until(lambda: stream.reset is not None)
+        assert (stream.status, stream.body, stream.reset) == (503, TEXT, 0)
         running.gateway.plane.shedding.tell()
         running.gateway.plane.shedding = None
         assert (await client.request("GET", "/")).status == 200
-    assert sum(event.count for event in running.gateway.events if isinstance(event, RequestsShed)) == 2
+
+
+async def test_a_stream_that_takes_no_answer_keeps_it(run: Any) -> None:
+    """A client without room gets its refusal when it makes room, and holds nobody up meanwhile."""
+    running = await run(OK)
+    shedding_of(running)
+    async with await Http2Client.connect(running.gateway.port) as client:
+        client.session.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 3})
+        client.flush()
+        stream = client.begin("GET", "/")
+        await client.until(lambda: stream.body == TEXT[:3])
+        assert not stream.over
+        client.session.increment_flow_control_window(1000, stream.number)
+        client.flush()
+        assert (await client.until_over(stream)).body == TEXT
+        assert [batch.count for batch in told(running)] == [1]
+
+
+async def test_a_client_that_has_changed_its_table_reads_refusals(run: Any) -> None:
+    """The first head says so, by the library; those behind it do not."""
+    running = await run(OK)
+    shedding_of(running)
+    async with await Http2Client.connect(running.gateway.port) as client:
+        for size in (0, 100, 65536):
+            client.session.update_settings({SettingCodes.HEADER_TABLE_SIZE: size})
+            client.flush()
+            for _ in range(3):
+                answer = await client.request("GET", "/")
+                assert (answer.status, answer.header("retry-after")) == (503, "1")
+        assert client.goaway is None
+
+
+async def test_what_is_no_request_is_refused_all_the_same(run: Any) -> None:
+    """Without being read, so that it is not described either; one that is given up at once is nobody's."""
+    running = await run(OK)
+    shedding_of(running)
+    async with await Http2Client.connect(running.gateway.port) as client:
+        broken = client.begin_with([(":method", "GET"), (":path", "/"), ("Upper", "case")])
+        assert (await client.until_over(broken)).status == 503
+        client.session.send_headers(3, [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")])
+        client.session.reset_stream(3)
+        client.flush()
+        assert (await client.request("GET", "/")).status == 503
+        batches = told(running)
+        assert sum(batch.count for batch in batches) == 2
+        assert batches[0].sample.method == ""
 
 
 async def test_what_a_connection_was_let_in_for_is_served(run: Any) -> None:

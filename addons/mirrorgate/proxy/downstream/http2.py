@@ -68,6 +68,8 @@ class Http2Connection(asyncio.Protocol):
         self._streams: dict[int, Http2Stream] = {}
         self._begun: list[Http2Stream] = []
         self._changed: dict[Http2Stream, None] = {}
+        self._shed: list[events.RequestReceived] = []
+        """Requests that came up late in an overload."""
         self._since = now
         """Since when there has been no stream."""
         self._unfinished: float | None = now
@@ -99,6 +101,8 @@ class Http2Connection(asyncio.Protocol):
             if self.closed or self._discarding or self._transport.is_closing():
                 return
         self.flush()
+        if self._shed:
+            self._refuse_shed()
         begun, self._begun = self._begun, []
         for stream in begun:
             if not stream.closed:
@@ -151,6 +155,12 @@ class Http2Connection(asyncio.Protocol):
             except H2Error:
                 return  # the connection has ended
             self.flush()
+
+    def refuse(self, request: events.RequestReceived, *, ended: bool) -> None:
+        """Refuse a request in an overload through the library, which holds the answer back as long as it must."""
+        stream, shedding = self._open(request, ended=ended), self.plane.shedding
+        if stream is not None and shedding is not None:
+            shedding.refusals.answer_head(stream, stream.inbound)
 
     def reset(self, number: int, code: ErrorCodes) -> None:
         if not self.closed:
@@ -263,21 +273,37 @@ class Http2Connection(asyncio.Protocol):
             self._unfinished = now
 
     def _request(self, event: events.RequestReceived) -> None:
-        number, ended = event.stream_id, event.stream_ended is not None
+        number, plane = event.stream_id, self.plane
         assert number is not None
-        if (self._last is not None and number > self._last) or len(self._streams) >= self._limits.streams:
+        open_ = len(self._streams) + len(self._shed)
+        if (self._last is not None and number > self._last) or open_ >= self._limits.streams:
             self.reset(number, ErrorCodes.REFUSED_STREAM)
-            return
+        elif plane.shedding is not None and plane.shedding.late and not plane.leaving:
+            self._shed.append(event)
+        elif (stream := self._open(event, ended=event.stream_ended is not None)) is not None:
+            self._begun.append(stream)
+
+    def _refuse_shed(self) -> None:
+        """Refuse what came up late, in one write."""
+        shed, self._shed = self._shed, []
+        self._since = time.monotonic()
+        if self.plane.shedding is not None and (data := self.plane.shedding.refusals.answer_streams(self, shed)):
+            self._transport.write(data)
+
+    def _open(self, event: events.RequestReceived, *, ended: bool) -> Http2Stream | None:
+        """Make a stream of what the library has read; `None` for what is no request, and is answered."""
+        number = event.stream_id
+        assert number is not None
         pairs = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
         try:
             head = request_from(pairs, ended=ended, max_head=self.plane.settings.max_head)
         except Malformed as error:
             self._reject(number, error, ended=ended)
-            return
+            return None
         inbound = Inbound(head)
         inbound.ended = ended
         stream = self._streams[number] = Http2Stream(self, number, inbound)
-        self._begun.append(stream)
+        return stream
 
     def _reject(self, number: int, error: Malformed, *, ended: bool) -> None:
         """Answer what is not a request: with a reset, or with a status where the protocol was kept."""

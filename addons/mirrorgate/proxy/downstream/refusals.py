@@ -1,13 +1,18 @@
 """Answers requests that an overloaded gateway refuses, as cheaply as it can, and tells of them in batches.
 
 A request that came whole is answered with bytes made beforehand, once llhttp has found where it ends; any other one
-behind its head. mitmproxy has no flow for either. Each is counted, and one of every batch is described.
+behind its head. One over HTTP/2 is answered past the library, as far as it lets itself be. mitmproxy has no flow for
+any. Each is counted, and one of every batch is described.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from h2.events import RequestReceived
 
 from ...errors import REPLIES, Refusal
 from ...events import RequestsShed
@@ -15,6 +20,9 @@ from ...exchange import Exchange
 from ...plans import Refused
 from ..messages.heads import Fields, Malformed, RequestHead, render_response
 from ..messages.http1 import RequestReader
+from ..messages.http2_answers import WholeAnswer
+from ..messages.http2_heads import request_from
+from ..messages.http2_session import answer_past, ended_by_peer
 from ..messages.rendering import local_fields, reason_of, reply_body
 from .whole_request import WholeRequest
 
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from ..dataplane import Dataplane
     from .client import ClientConnection
     from .client_side import ClientSide, Inbound
+    from .http2 import Http2Connection
 
 __all__ = ["Refusals"]
 
@@ -40,6 +49,8 @@ class Refusals:
         self._date = b""
         self._answers: dict[bool, tuple[bytes, bytes]] = {}
         """Head and body, by whether the path speaks OpenAI's API."""
+        self._frames: dict[tuple[bool, bool], WholeAnswer] = {}
+        """Over HTTP/2; also by whether the method is HEAD."""
         self._bytes = 0
         self._sample: Exchange | None = None
 
@@ -48,9 +59,7 @@ class Refusals:
         whole, plane = self._whole, self._plane
         if plane.leaving or not whole.read(data):
             return False
-        if (date := plane.date()) is not self._date:
-            self._date = date
-            self._answers = {openai: _rendered(date, openai=openai) for openai in (False, True)}
+        self._render()
         head, body = self._answers[plane.director.speaks_openai(whole.url.decode("latin-1"))]
         if whole.head:
             body = b""
@@ -60,6 +69,34 @@ class Refusals:
         self._bytes += len(body)
         connection.write(head + body)
         return True
+
+    def answer_streams(self, link: Http2Connection, requests: Sequence[RequestReceived]) -> bytes:
+        """Refuse requests of HTTP/2, and return what is to be sent for them.
+
+        One that is not whole, or whose client does not take what would go past the library, is answered through it.
+        """
+        self._render()
+        pieces: list[bytes] = []
+        speaks_openai, session = self._plane.director.speaks_openai, link.session
+        for request in requests:
+            number, pairs = request.stream_id, request.headers or []
+            assert number is not None
+            ended = ended_by_peer(session, number)
+            if ended is None:
+                continue  # given up in the same read
+            pseudo = dict(pairs[:4])
+            openai = speaks_openai(pseudo.get(b":path", b"").decode("latin-1"))
+            answer = self._frames[openai, pseudo.get(b":method") == b"HEAD"]
+            if not (ended and link.writable and answer_past(session, number, answer.size)):
+                link.refuse(request, ended=ended)
+                continue
+            if self._sample is None:
+                self._sample = _described(link, _head_from(pairs))
+            self.count += 1
+            self._bytes += answer.size
+            link.earned()
+            pieces.append(answer.frames(number))
+        return b"".join(pieces)
 
     def answer_head(self, client: ClientSide, inbound: Inbound) -> None:
         """Refuse a request of which the head has been read; what else has not come of it ends its connection."""
@@ -81,6 +118,17 @@ class Refusals:
         self._bytes += len(body)
         client.send_head(_REPLY.status, reason_of(_REPLY.status), fields, body)
         client.exchange_done(close=close)
+
+    def _render(self) -> None:
+        """Make the answers anew, once a second: they have the date."""
+        if (date := self._plane.date()) is self._date:
+            return
+        self._date = date
+        for openai in (False, True):
+            fields, body = _reply(date, openai=openai)
+            self._answers[openai] = render_response(_REPLY.status, reason_of(_REPLY.status), fields), body
+            for head in (False, True):
+                self._frames[openai, head] = WholeAnswer(_REPLY.status, fields, b"" if head else body)
 
     def tell(self) -> None:
         """Emit what was refused since the last time, if anything was."""
@@ -115,7 +163,15 @@ def _head_of(data: bytes) -> RequestHead | None:
     return sink.head
 
 
-def _described(client: ClientConnection | ClientSide, head: RequestHead | None) -> Exchange:
+def _head_from(pairs: Sequence[tuple[bytes, bytes]]) -> RequestHead | None:
+    """Read the head of a request of HTTP/2; `None` where it would have been reset."""
+    try:
+        return request_from(pairs, ended=False, max_head=sys.maxsize)
+    except Malformed:
+        return None
+
+
+def _described(client: ClientConnection | ClientSide | Http2Connection, head: RequestHead | None) -> Exchange:
     peer = client.client.peername
     facts = Exchange(id="", started=time.time(), began=0.0, client=f"{peer[0]}:{peer[1]}", status=_REPLY.status)
     facts.refuse(Refusal.OVERLOAD)
@@ -132,8 +188,3 @@ def _described(client: ClientConnection | ClientSide, head: RequestHead | None) 
 def _reply(date: bytes, *, openai: bool) -> tuple[list[tuple[bytes, bytes]], bytes]:
     body, content_type = reply_body(_REPLY, Refused(Refusal.OVERLOAD), openai=openai)
     return [*local_fields(body, content_type, (_RETRY,)), (b"date", date)], body
-
-
-def _rendered(date: bytes, *, openai: bool) -> tuple[bytes, bytes]:
-    fields, body = _reply(date, openai=openai)
-    return render_response(_REPLY.status, reason_of(_REPLY.status), fields), body

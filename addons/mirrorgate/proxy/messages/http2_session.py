@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, H2Connection
 from h2.settings import SettingCodes, Settings
-from h2.stream import H2Stream
+from h2.stream import H2Stream, StreamClosedBy, StreamState
 
 from ...http2_lasting import LastingSession
 
-__all__ = ["session_of"]
+__all__ = ["answer_past", "ended_by_peer", "session_of"]
 
 
 class _Settings(Settings):
@@ -47,3 +47,28 @@ def session_of(*, client: bool, settings: Mapping[SettingCodes, int], max_head: 
     session.local_settings = _Settings(client=client, initial_values=dict(settings))
     session.decoder.max_header_list_size = 2 * max_head
     return session
+
+
+def ended_by_peer(session: H2Connection, number: int) -> bool | None:
+    """Tell whether the end of a request has come; `None` when its stream is over, or was never there."""
+    stream = session.streams.get(number)
+    state = None if stream is None else stream.state_machine.state
+    if state is StreamState.HALF_CLOSED_REMOTE:
+        return True
+    return False if state is StreamState.OPEN else None
+
+
+def answer_past(session: H2Connection, number: int, size: int) -> bool:
+    """Take note that a request whose end has come is answered past the library, with a body of `size`.
+
+    `False` when it must not be: the client's windows have no room for it, or the next head has to begin with what has
+    become of the dynamic table (RFC 7541, 4.2).
+    """
+    stream = session.streams[number]
+    room = min(stream.outbound_flow_control_window, session.outbound_flow_control_window)
+    if size > room or session.encoder.table_size_changes:
+        return False
+    session.outbound_flow_control_window -= size
+    stream.state_machine.state = StreamState.CLOSED
+    stream.state_machine.stream_closed_by = StreamClosedBy.SEND_END_STREAM
+    return True
