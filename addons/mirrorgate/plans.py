@@ -170,6 +170,11 @@ class Plan(msgspec.Struct, frozen=True):
     health: ClusterHealth | None = None
     """What is known of the cluster's endpoints and learns from this request, `None` where nothing is declared."""
 
+    @property
+    def as_it_came(self) -> bool:
+        """Whether the request's head is sent on as the client sent it, and to nobody else."""
+        return not (self.request_changes or self.host is not None or self.mirrors or self.sampled_out)
+
     def refused(self, refusal: Refusal) -> Refused:
         """Say that the cluster's breakers refuse it."""
         return Refused(refusal, headers=() if self.health is None else self.health.headers(refusal))

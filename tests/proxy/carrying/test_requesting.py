@@ -398,3 +398,47 @@ async def test_a_model_that_no_rule_knows_is_refused_in_the_apis_shape(run: Any)
     assert (answer.status, answer.head.header("content-type")) == (400, "application/json")
     assert answer.json()["error"]["type"] == "invalid_request_error"
     assert (await running.done()).refusal == "bad_inference_request"
+
+
+@pytest.mark.parametrize("addon", [None, "requestheaders", "request"])
+async def test_a_head_that_is_repeated_is_sent_on_as_the_first_was(run: Any, addon: str | None) -> None:
+    """With each request's own length, path and identifier; what an addon has done to one is done to that one only."""
+    seen = 0
+
+    def change(self: object, flow: http.HTTPFlow) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 3:
+            flow.request.headers["x-own"] = "changed"
+            flow.request.path = "/changed"
+
+    class Look:
+        def done(self) -> None: ...
+
+    if addon:
+        setattr(Look, addon, change)
+    running = await run(OK, Look())
+    client = await running.client()
+    fields = [("Host", "example.com"), ("X-Forwarded-For", "10.0.0.1"), ("x-own", "a"), ("x-request-id", "mine")]
+    sizes = [4, 4, 700, 4, 0, 70_000, 1]
+    for size in sizes:
+        answer = await client.request("POST", "/a", fields, b"x" * size)
+        assert (answer.status, answer.body) == (200, b"%d" % size)
+    requests = running.backend.requests
+    changed = [addon is not None and number == 2 for number in range(len(sizes))]
+    assert [request.target for request in requests] == ["/changed" if each else "/a" for each in changed]
+    assert [[field for field in request.headers if field[0] != "x-request-id"] for request in requests] == [
+        [
+            ("Host", "example.com"),
+            ("x-own", "changed" if each else "a"),
+            ("x-forwarded-for", "10.0.0.1,127.0.0.1"),
+            ("x-forwarded-proto", "http"),
+            ("content-length", str(size)),
+        ]
+        for size, each in zip(sizes, changed, strict=True)
+    ]
+    identifiers = {request.header("x-request-id") for request in requests}
+    assert len(identifiers) == len(sizes)
+    assert "mine" not in identifiers
+    await running.gateway.exchanges(len(sizes))
+    assert [done.bytes_received for done in await running.gateway.exchanges(len(sizes))] == sizes

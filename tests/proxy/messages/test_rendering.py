@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +12,15 @@ from mitmproxy import http
 
 from mirrorgate.admission.limits import Limits
 from mirrorgate.errors import REPLIES, Refusal
-from mirrorgate.plans import Effective, Plan, Refused
-from mirrorgate.proxy.messages.heads import RequestHead, render_response, request_head, response_head
+from mirrorgate.plans import Effective, MirrorPlan, Plan, Refused
+from mirrorgate.proxy.messages.heads import (
+    HeadNotes,
+    RequestHead,
+    field_lines,
+    render_response,
+    request_head,
+    response_head,
+)
 from mirrorgate.proxy.messages.rendering import (
     answer_fields,
     forwarded_head,
@@ -20,6 +28,7 @@ from mirrorgate.proxy.messages.rendering import (
     local_fields,
     reason_of,
     reason_sent,
+    repeated_head,
     reply_body,
     websocket_upgrade,
 )
@@ -326,3 +335,44 @@ def test_fields_of_one_connection_do_not_travel_on() -> None:
         rendered.split(b"\r\n")[1:-2]
         == [b"X-Forwarded-For: 10.1.1.1", b"x-kept: 1", b"date: now", b"content-length: 2"][1:]
     )
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*OF_ONE_CONNECTION[:7], *OF_ONE_CONNECTION[8:], (b"X-Request-Id", b"mine"), (b"X-A", b"1"), (b"x_a", b"2")]
+        )
+    ),
+    st.booleans(),
+    st.lists(st.binary(max_size=20), min_size=2, max_size=3),
+)
+def test_a_remembered_head_is_sent_on_as_any_other(
+    fields: list[tuple[bytes, bytes]], declared: bool, bodies: list[bytes]
+) -> None:
+    """To the byte, also with another body and identifier than the first one's."""
+    notes = HeadNotes()
+    for number, body in enumerate(bodies):
+        length = [(b"Content-Length", b"%d" % len(body))] if declared else []
+        given = (HOST, *length, *(field for field in fields if field[0] != b"Upgrade"))
+        head = request_head(b"POST", b"/p", "1.1", given, keep_alive=True, upgrading=False)
+        assert head.shape is not None
+        to = msgspec.structs.replace(plan(), path=b"/q%d" % number, request_id=f"r{number}", body=body)
+        assert to.as_it_came
+        sent = forwarded(*given, plan=to, body=body, content_length=head.content_length)
+        rendered = b"POST /q%d HTTP/1.1\r\n%b\r\n" % (number, field_lines(sent))
+        assert repeated_head(head, notes, to, "10.9.9.9", b"http") == rendered
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"host": b"b"},
+        {"request_changes": (HeaderChanges(set=(("x", "1"),)),)},
+        {"mirrors": (MirrorPlan(None, None),)},  # type: ignore[arg-type]
+        {"sampled_out": (None,)},
+    ],
+)
+def test_a_head_that_is_changed_or_copied_is_not_sent_as_it_came(more: dict[str, Any]) -> None:
+    """What the rule changes, and what the shadow is told of, needs the fields."""
+    assert plan().as_it_came
+    assert not plan(**more).as_it_came

@@ -105,15 +105,18 @@ class Carrier:
         self.flow: AnyFlow = plane.new_flow(connection, inbound)
         """A sketch until an addon, or the capture, looks; a step that calls hooks reads it anew behind them."""
         head = inbound.head
+        method, path, authority, protocol, user_agent, forwarded_for = head.texts
         peer = client.peername
         self.facts = Exchange(
             id=self.flow.id,
             started=inbound.started,
             began=inbound.began,
-            method=head.method.decode("latin-1"),
-            path=head.path.decode("latin-1"),
-            authority=head.authority.decode("latin-1"),
-            protocol=head.version.decode("latin-1"),
+            method=method,
+            path=path,
+            authority=authority,
+            protocol=protocol,
+            user_agent=user_agent,
+            forwarded_for=forwarded_for,
             client=f"{peer[0]}:{peer[1]}",
         )
         self.answer = Answer(self)

@@ -18,10 +18,11 @@ from ..messages.rendering import (
     last_chunk,
     local_fields,
     reason_of,
+    repeated_head,
     reply_body,
     websocket_upgrade,
 )
-from ..messages.sketch import give_response
+from ..messages.sketch import Sketch, give_response
 from ..mitm import killed
 from .overriding import Overridden, overridden, override_of
 
@@ -44,11 +45,24 @@ def forward(carrier: Carrier, upstream: UpstreamLink, plan: Plan) -> None:
     body = plan.body if upload is None else None
     trailers = flow.request.trailers if upload is None else None
     given = flow.request.headers.fields
+    client, scheme = carrier.client.peername[0], carrier.connection.scheme
+    if (
+        head.notes is not None
+        and given is head.fields
+        and type(flow) is Sketch
+        and plan.as_it_came
+        and upload is None
+        and not trailers
+        and not upstream.framed
+    ):
+        carrier.sent_up = True
+        _send_whole(upstream, repeated_head(head, head.notes, plan, client, scheme), body or b"")
+        return
     fields = forwarded_head(
         given,
         plan,
-        client=carrier.client.peername[0],
-        scheme=carrier.connection.scheme,
+        client=client,
+        scheme=scheme,
         body=body,
         content_length=head.content_length,
         chunked=upload.chunked if upload is not None else bool(trailers),
@@ -73,10 +87,15 @@ def forward(carrier: Carrier, upstream: UpstreamLink, plan: Plan) -> None:
     body = body or b""
     if trailers:
         upstream.write(rendered + (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + last_chunk(trailers))
-    elif len(body) <= _ONE_WRITE:
-        upstream.write(rendered + body)
     else:
-        upstream.write(rendered)
+        _send_whole(upstream, rendered, body)
+
+
+def _send_whole(upstream: UpstreamLink, head: bytes, body: bytes) -> None:
+    if len(body) <= _ONE_WRITE:
+        upstream.write(head + body)
+    else:
+        upstream.write(head)
         upstream.write(body)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 from mitmproxy import http
 
 from ...errors import Refusal
@@ -31,7 +32,6 @@ async def request_phase(carrier: Carrier) -> None:
     """Carry an exchange from its head to the cluster's door."""
     directed = _direct(carrier)
     _note_route(carrier, directed)
-    _note_client(carrier)
     hooks, inbound = carrier.hooks, carrier.inbound
     streams = bool(inbound.head.content_length) and _wants_streaming(carrier, directed)
     if streams:
@@ -103,7 +103,10 @@ async def _stream(carrier: Carrier, directed: Directed) -> None:
 def _facts_of(carrier: Carrier) -> RequestFacts:
     request, head = carrier.flow.request, carrier.inbound.head
     untouched = request.headers.fields is head.fields
-    return RequestFacts(
+    notes = head.notes if untouched and type(carrier.flow) is Sketch else None
+    if notes is not None and (known := notes.asked) is not None:
+        return known if known.fields is head.fields else msgspec.structs.replace(known, fields=head.fields)
+    asked = RequestFacts(
         port=carrier.connection.port.logical,
         method=request.data.method,
         path=request.data.path,
@@ -116,6 +119,9 @@ def _facts_of(carrier: Carrier) -> RequestFacts:
         content_type=head.content_type if untouched else None,
         to_pool=not untouched or head.shape is None or head.shape.to_pool,
     )
+    if notes is not None:
+        notes.asked = asked
+    return asked
 
 
 def _host_of(carrier: Carrier) -> bytes:
@@ -182,12 +188,6 @@ def _note_route(carrier: Carrier, directed: Directed) -> None:
     facts.cluster = directed.cluster
     carrier.cors = directed.cors
     carrier.describe()
-
-
-def _note_client(carrier: Carrier) -> None:
-    facts, head = carrier.facts, carrier.inbound.head
-    facts.user_agent = head.user_agent.decode("utf-8", "surrogateescape")
-    facts.forwarded_for = head.forwarded_for.decode("latin-1")
 
 
 def _wants_streaming(carrier: Carrier, directed: Directed) -> bool:

@@ -12,6 +12,7 @@ from mitmproxy import connection, http
 
 from ...errors import Refusal
 from ..carrying.retrying import hurry
+from ..messages.head_memory import RECENT
 from ..messages.heads import Fields, Malformed, RequestHead, render_response
 from ..messages.http1 import RequestReader
 from ..messages.rendering import last_chunk, rejection
@@ -126,14 +127,14 @@ class ClientConnection(asyncio.Protocol):
         if self.carrier is None and self.reader.idle:
             shedding = self.plane.shedding
             self.since = time.monotonic()  # a head begins; its later bytes do not earn it more time
-            late = (
+            if (
                 shedding is not None
                 and self.since > self._welcome
                 and shedding.late
                 and self.writable
                 and not self._queue
-            )
-            if late and shedding is not None and shedding.refusals.answer(self, data):
+                and shedding.refusals.answer(self, data)
+            ):
                 return
         self._read(data)
         if len(self.reader.held) > _HELD_MOST:
@@ -335,11 +336,12 @@ class ClientConnection(asyncio.Protocol):
             return
         if self.carrier is not None or self._discarding:
             return
-        settings = self.plane.settings
         if self.reader.idle:
-            if now - self.since > settings.idle_timeout:
+            if now - self.since > RECENT:
+                self.reader.memory.forget()
+            if now - self.since > self.plane.settings.idle_timeout:
                 self.transport.close()
-        elif now - self.since > settings.head_timeout:
+        elif now - self.since > self.plane.settings.head_timeout:
             self._reject(Refusal.REQUEST_HEADER_TIMEOUT, "")
 
     def drain(self) -> None:

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ...errors import Refusal
 from .field_shapes import HOP_BY_HOP, RequestShape, request_shape
 
+if TYPE_CHECKING:
+    from ...plans import RequestFacts
+
 __all__ = [
     "Fields",
+    "HeadNotes",
     "Malformed",
     "RequestHead",
     "ResponseHead",
@@ -25,11 +30,14 @@ __all__ = [
     "render_response",
     "request_head",
     "response_head",
+    "too_large",
     "without_hop_by_hop",
     "without_unfit_trailers",
 ]
 
 Fields = tuple[tuple[bytes, bytes], ...]
+
+type Texts = tuple[str, str, str, str, str, str]
 
 _NEVER_NAMED = frozenset((b"", b"close", b"keep-alive", b"upgrade", b"te", b"host", b"content-length"))
 """What Connection cannot take away: its own words, and the fields that say where a message goes and ends."""
@@ -89,6 +97,23 @@ class Malformed(Exception):
         self.refusal = refusal
 
 
+def too_large() -> Malformed:
+    """Say that a head, or trailers, are over the limit."""
+    return Malformed("the header fields are larger than the limit", Refusal.HEADERS_TOO_LARGE)
+
+
+class HeadNotes:
+    """What has been worked out of a head that its connection may send again, for the next time."""
+
+    __slots__ = ("asked", "passed_on", "texts")
+
+    def __init__(self) -> None:
+        self.asked: RequestFacts | None = None
+        self.passed_on: bytes | None = None
+        """The lines of its fields that are sent on, those for the client's address and scheme among them."""
+        self.texts: Texts | None = None
+
+
 class RequestHead(msgspec.Struct):
     """A request line and its header fields, validated."""
 
@@ -119,6 +144,26 @@ class RequestHead(msgspec.Struct):
     """The first Content-Type; `None` where nobody has looked for one."""
     shape: RequestShape | None = None
     """Of `fields`, where it is known."""
+    notes: HeadNotes | None = None
+    """Of a head that is remembered, which all like it share, whatever their lengths; `None` of one that is not."""
+
+    @property
+    def texts(self) -> Texts:
+        """Method, path, authority and version, User-Agent and X-Forwarded-For, for people and records to read."""
+        notes = self.notes
+        if notes is not None and notes.texts is not None:
+            return notes.texts
+        texts = (
+            self.method.decode("latin-1"),
+            self.path.decode("latin-1"),
+            self.authority.decode("latin-1"),
+            self.version.decode("latin-1"),
+            self.user_agent.decode("utf-8", "surrogateescape"),
+            self.forwarded_for.decode("latin-1"),
+        )
+        if notes is not None:
+            notes.texts = texts
+        return texts
 
     @property
     def has_body(self) -> bool:

@@ -16,7 +16,8 @@ from typing import Protocol
 import httptools
 
 from ...errors import Refusal
-from .heads import Fields, Malformed, RequestHead, ResponseHead, request_head, response_head
+from .head_memory import HeadMemory
+from .heads import Fields, Malformed, RequestHead, ResponseHead, request_head, response_head, too_large
 
 __all__ = ["MAX_HEADER_FIELDS", "RequestReader", "RequestSink", "ResponseReader", "ResponseSink"]
 
@@ -80,7 +81,7 @@ class _Reader(ABC):
             if len(fields) > MAX_HEADER_FIELDS or (
                 self._most > self._max_head and sum([len(n) + len(v) + 4 for n, v in fields]) > self._max_head
             ):
-                raise _too_large()
+                raise too_large()
         self._unfinished = 0
         return fields
 
@@ -103,7 +104,7 @@ class _Reader(ABC):
         except httptools.HttpParserError as error:
             raise Malformed(str(error) or "malformed HTTP") from None
         if self._unfinished > self._max_head or len(self._fields) > MAX_HEADER_FIELDS:
-            raise _too_large()
+            raise too_large()
         if self._missing >= _PAST:
             self._past = True
         return None
@@ -143,6 +144,11 @@ class RequestReader(_Reader):
         """Whether the request under way is the last of its connection."""
         self._ended = False
         """Whether that one has come whole, past its parser, which would take nothing more."""
+        self.memory = HeadMemory()
+        self._head: RequestHead | None = None
+        """One that was told of what is fed now."""
+        self._between = True
+        """Whether the request that came last has come whole, and another may follow."""
         self.upgraded = False
         """Whether the request that came last asked for an upgrade; what follows is held back in `held`."""
         self.held = b""
@@ -154,6 +160,21 @@ class RequestReader(_Reader):
 
     def feed(self, data: bytes) -> None:
         """Take bytes of the client; raises `Malformed`. After an upgrade request, bytes wait in `held`."""
+        alone = self._between and not self._unfinished and not self.memory.weary
+        if alone and (known := self.memory.recall(data)) is not None:
+            again, body = known  # whole, so that the parser, which is between two requests, need not see it
+            self._sink.request_head(again)
+            if body < len(data):
+                self._sink.request_body(data[body:])
+            self._sink.request_end(())
+            return
+        self._between = False
+        self._parse(data)
+        head, self._head = self._head, None
+        if alone and self._between and not self._unfinished and head is not None:
+            self.memory.keep(head, data)
+
+    def _parse(self, data: bytes) -> None:
         rest: bytes | memoryview = data
         while rest:  # no recursion: one read may hold thousands of requests for an upgrade
             if self._past:
@@ -202,7 +223,7 @@ class RequestReader(_Reader):
             self._synthetic = True
             self._feed(self._parser, _SYNTHETIC % coding)
         elif head.upgrade == b"websocket":
-            self.upgraded = True
+            self.upgraded, self._between = True, False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -229,6 +250,7 @@ class RequestReader(_Reader):
         else:
             self._missing = head.content_length or 0
             self._last = not head.keep_alive
+        self._head, self._between = head, False
         self._sink.request_head(head)
 
     def on_body(self, data: bytes) -> None:
@@ -242,12 +264,14 @@ class RequestReader(_Reader):
     def _end_past(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
         self._ended = self._last
+        self._between = not self._last
         self._sink.request_end(())
 
     def on_message_complete(self) -> None:
         if self._upgrading is not None and self._upgrading.has_body:
             return  # llhttp's end of an upgrade's head; the body is read by the next parser
         self._synthetic = False
+        self._between = not self._last
         self._sink.request_end(self._take_fields())
 
 
@@ -372,7 +396,3 @@ class ResponseReader(_Reader):
     def _end(self, trailers: Fields) -> None:
         self._ended = True
         self._sink.response_end(trailers)
-
-
-def _too_large() -> Malformed:
-    return Malformed("the header fields are larger than the limit", Refusal.HEADERS_TOO_LARGE)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ...errors import Refusal
-from .heads import Fields, Malformed, RequestHead, ResponseHead
+from .heads import Fields, Malformed, RequestHead, ResponseHead, too_large
 from .http1 import MAX_HEADER_FIELDS
 
 __all__ = ["request_from", "response_fields", "response_from", "size_of", "trailers_from"]
@@ -37,7 +36,7 @@ def request_from(pairs: _Pairs, *, ended: bool, max_head: int) -> RequestHead:
     crumbs of Cookie are put together again (RFC 9113, 8.2.3).
     """
     if size_of(pairs) > max_head or len(pairs) > MAX_HEADER_FIELDS + 4:
-        raise Malformed("the header fields are larger than the limit", Refusal.HEADERS_TOO_LARGE)
+        raise too_large()
     pseudo, rest = _split(pairs, (b":method", b":scheme", b":path", b":authority"))
     method, path, authority = pseudo.get(b":method", b""), pseudo.get(b":path", b""), pseudo.get(b":authority")
     if method == b"CONNECT":

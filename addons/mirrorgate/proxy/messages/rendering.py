@@ -13,7 +13,7 @@ from ...inference.errors import openai_error
 from ...plans import Plan, Refused
 from ...routing.filters import apply
 from .field_shapes import RequestShape, answer_shape, request_shape, spoken_for_us
-from .heads import RequestHead, ResponseHead, field_lines, named_by, render_response, without_unfit_trailers
+from .heads import HeadNotes, RequestHead, ResponseHead, field_lines, named_by, render_response, without_unfit_trailers
 from .sketch import ResponseSketch
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "reason_of",
     "reason_sent",
     "rejection",
+    "repeated_head",
     "reply_body",
     "sent_trailers",
     "websocket_upgrade",
@@ -69,16 +70,8 @@ def forwarded_head(
     """
     if shape is None:
         shape = request_shape(tuple([name for name, _ in fields]))
-    kept: Fields = list(compress(fields, shape.kept))
-    forwarded = _joined(fields, shape.forwarded)
-    connection = _joined(fields, shape.connection)
+    kept = _passed_on(fields, shape, client, scheme)
     had_length, has_host = shape.length >= 0, shape.host >= 0
-    if connection and (named := named_by(connection)):
-        kept = [field for field in kept if field[0].lower() not in named]
-        forwarded = b"" if b"x-forwarded-for" in named else forwarded
-    address = client.encode("latin-1", "replace")
-    kept.append((b"x-forwarded-for", address if not forwarded else forwarded + b"," + address))
-    kept.append((b"x-forwarded-proto", scheme))
     kept.append((b"x-request-id", plan.request_id.encode()))
     for changes in plan.request_changes:
         kept = apply(changes, kept)
@@ -96,6 +89,35 @@ def forwarded_head(
     if upgrade:
         kept += [(b"connection", b"upgrade"), (b"upgrade", upgrade)]
     return kept
+
+
+def _passed_on(fields: Sequence[tuple[bytes, bytes]], shape: RequestShape, client: str, scheme: bytes) -> Fields:
+    """Return the fields that are sent on whatever the plan says, with the client's address and scheme."""
+    kept: Fields = list(compress(fields, shape.kept))
+    forwarded = _joined(fields, shape.forwarded)
+    connection = _joined(fields, shape.connection)
+    if connection and (named := named_by(connection)):
+        kept = [field for field in kept if field[0].lower() not in named]
+        forwarded = b"" if b"x-forwarded-for" in named else forwarded
+    address = client.encode("latin-1", "replace")
+    kept.append((b"x-forwarded-for", address if not forwarded else forwarded + b"," + address))
+    kept.append((b"x-forwarded-proto", scheme))
+    return kept
+
+
+def repeated_head(head: RequestHead, notes: HeadNotes, plan: Plan, client: str, scheme: bytes) -> bytes:
+    """Render a remembered head as it is sent on with the plan's whole body: to the byte what `forwarded_head` makes of
+    it where the plan changes nothing, but that the lines which depend on the connection only are made once for it."""
+    shape, passed_on = head.shape, notes.passed_on
+    assert shape is not None
+    if passed_on is None:
+        passed_on = notes.passed_on = field_lines(_passed_on(head.fields, shape, client, scheme))
+    identified = b"%b %b HTTP/1.1\r\n%bx-request-id: %b\r\n" % (
+        head.method, plan.path, passed_on, plan.request_id.encode(),
+    )  # fmt: skip
+    if plan.body or shape.length >= 0:
+        return b"%bcontent-length: %d\r\n\r\n" % (identified, len(plan.body or b""))
+    return identified + b"\r\n"
 
 
 def answer_fields(

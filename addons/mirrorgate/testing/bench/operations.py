@@ -111,8 +111,7 @@ class _Heads:
     def request_end(self, trailers: Fields) -> None: ...
 
 
-def _read() -> Operation:
-    """Read a chat request of HTTP/1.1 off the wire."""
+def _request_reader() -> tuple[RequestReader, bytes]:
     reader = RequestReader(_Heads(), 61440)
     names = ("accept", "accept-encoding", "user-agent", "x-request-id", "authorization")
     head = b"POST %b HTTP/1.1\r\nhost: r.test\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % (
@@ -120,6 +119,20 @@ def _read() -> Operation:
         len(_BODY),
     )
     data = head + b"".join(b"%b: some-value\r\n" % name.encode() for name in names) + b"\r\n" + _BODY
+    return reader, data
+
+
+def _read() -> Operation:
+    """Read a chat request of HTTP/1.1 off the wire, of a client that repeats no head."""
+    reader, data = _request_reader()
+    for number in range(20):
+        reader.feed(data.replace(b"some-value", b"%d" % number))
+    return lambda: reader.feed(data)
+
+
+def _again() -> Operation:
+    """Read one whose head is that of the request before."""
+    reader, data = _request_reader()
     return lambda: reader.feed(data)
 
 
@@ -170,6 +183,7 @@ def _diff() -> Operation:
 
 OPERATIONS: dict[str, Callable[[], Operation]] = {
     "read": _read,
+    "again": _again,
     "match": _match,
     "parse": _parse,
     "plan": _plan,
