@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from mirrorgate.routing.compiling import CompileOptions
 from mirrorgate.snapshot import Snapshot
+from mirrorgate.sources.kubernetes import statuses
 from mirrorgate.sources.kubernetes.api import Api
 from mirrorgate.sources.kubernetes.cluster import ClusterSource
 from mirrorgate.sources.kubernetes.statuses import StatusWriter
@@ -188,3 +192,33 @@ async def test_a_route_that_cannot_be_read_is_told_why(server: ApiServer, api: A
             for entry in server.store.get("HTTPRoute", "broken")["status"]["parents"]
         }
         assert statuses["gateway"] == "True"
+
+
+async def test_changes_do_not_hasten_what_is_tried_again(
+    server: ApiServer, api: Api, following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many configurations came while a write is refused, it is tried once in each pause."""
+    monkeypatch.setattr(statuses, "_AGAIN", 0.1)
+    server.store.apply(*objects())
+
+    def tries() -> int:
+        return sum(asked.path.endswith("/gateways/gateway") for asked in server.asked)
+
+    async with following() as source:
+        async with contextlib.aclosing(source.inventories()) as inventories:
+            inventory = await anext(inventories)
+        wanted = Snapshot.of(inventory, 1, CompileOptions(CONTROLLER, serve_all_classes=False)).statuses
+        server.forbidden.add("gateways")
+        writer = StatusWriter(api, source, CONTROLLER, lambda: True)
+        running = asyncio.create_task(writer.run())
+        try:
+            for _ in range(20):
+                before = tries()
+                writer.publish(wanted)
+                await until(lambda before=before: tries() > before)  # type: ignore[misc]
+            before, began = tries(), asyncio.get_running_loop().time()
+            await until(lambda: tries() >= before + 10)
+            assert asyncio.get_running_loop().time() - began > 0.8
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)

@@ -7,6 +7,7 @@ lost, and a conflict means to read again. Only the leader writes, and only what 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -77,13 +78,15 @@ class StatusWriter:
 
     async def run(self) -> None:
         """Write until cancelled."""
+        again: float | None = None
         while True:
-            await self._wake.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(again):
+                    await self._wake.wait()
             self._wake.clear()
-            if self._statuses is None or not self._leads():
-                continue
-            if not await self.settle():
-                asyncio.get_running_loop().call_later(_AGAIN, self.wake)
+            again = None
+            if self._statuses is not None and self._leads() and not await self.settle():
+                again = _AGAIN
 
     async def settle(self) -> bool:
         """Write everything that differs. Whether all of it could be written."""
