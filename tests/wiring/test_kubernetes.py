@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import random
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +16,11 @@ from mirrorgate.resources.inventory import Inventory
 from mirrorgate.resources.loading import add_object, parse_object
 from mirrorgate.resources.places import Place
 from mirrorgate.snapshot import Snapshot
-from mirrorgate.testing.manifests import Object, gateway, http_route, inference_pool, reference
-from mirrorgate.wiring.kubernetes import ClusterSettings, compile_cluster
+from mirrorgate.testing.api_server import ApiServer
+from mirrorgate.testing.in_loop import until
+from mirrorgate.testing.manifests import Object, gateway, http_route, inference_pool, reference, shadow_policy
+from mirrorgate.wiring.configuring import Compilation
+from mirrorgate.wiring.kubernetes import ClusterConfiguration, ClusterSettings, compile_cluster
 from mirrorgate.wiring.options import OPTIONS
 
 
@@ -115,3 +122,39 @@ def test_settings_are_read_from_options(monkeypatch: pytest.MonkeyPatch) -> None
     given.update(gateway_lease="", gateway_controller_name="mine")
     with pytest.raises(ValueError, match="gateway_controller_name"):
         ClusterSettings.of(given)
+
+
+async def test_an_object_that_is_made_anew_gets_its_status_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`kubectl replace --force` changes nothing that is served, and leaves an object without a status."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    async with ApiServer() as server:
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path)))
+        server.store.apply(
+            *gateway(80),
+            *inference_pool("pool", 8001),
+            http_route("route", reference("pool", "InferencePool")),
+            shadow_policy("route"),
+        )
+        configuration = ClusterConfiguration(ClusterSettings(lease="default/lease"), random.Random(1))
+        served = snapshot()
+
+        def take(compilation: Compilation) -> None:
+            nonlocal served
+            served = compilation.snapshot
+            configuration.report(served, {})
+
+        following = asyncio.create_task(configuration.follow(lambda: served, take))
+        try:
+            for kind in ("ShadowPolicy", "HTTPRoute"):
+                await until(lambda kind=kind: server.store.get(kind, "route").get("status"), what=kind)  # type: ignore[misc]
+                body = server.store.get(kind, "route")
+                server.store.remove(kind, "route")
+                server.store.apply({**body, "metadata": {"name": "route"}, "status": {}})
+                await until(lambda kind=kind: server.store.get(kind, "route").get("status"), what=kind)  # type: ignore[misc]
+        finally:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+            await configuration.stop()

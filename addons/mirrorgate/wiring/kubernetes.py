@@ -125,6 +125,8 @@ class ClusterConfiguration:
                 logger.exception("the changed configuration could not be compiled; the old one goes on serving")
                 continue
             if compilation is None:
+                # What was deleted and made anew serves as before, but has lost its status.
+                self._wake_writer()
                 continue
             compiled = time.monotonic() - began
             take(compilation)
@@ -177,7 +179,7 @@ class ClusterConfiguration:
             return
         namespace, name = self.settings.lease_place
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{secrets.token_hex(4)}"
-        leadership = self._leadership = Leadership(api, namespace, name, identity, self._rng, changed=self._elected)
+        leadership = self._leadership = Leadership(api, namespace, name, identity, self._rng, changed=self._wake_writer)
         self._writer = StatusWriter(api, source, self.settings.controller_name, lambda: leadership.leads)
         loop = asyncio.get_running_loop()
         self._tasks = [
@@ -185,7 +187,7 @@ class ClusterConfiguration:
             loop.create_task(self._writer.run(), name="status writer"),
         ]
 
-    def _elected(self) -> None:
+    def _wake_writer(self) -> None:
         if self._writer is not None:
             self._writer.wake()
 
