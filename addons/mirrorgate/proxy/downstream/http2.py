@@ -23,6 +23,7 @@ from ..messages.http2_heads import request_from, response_fields, trailers_from
 from ..messages.http2_session import session_of
 from ..mitm import note_end
 from .client_side import Inbound
+from .departures import Farewell
 from .http2_limits import Allowance
 from .http2_stream import Http2Stream
 
@@ -48,6 +49,8 @@ answer nor the GOAWAY is lost to a reset. Envoy's delayed close takes as long.""
 
 _DEFAULT_WINDOW = 65535
 
+_MISFRAMED = "the body is not as long as announced"
+
 _USELESS = (events.PingReceived, events.PriorityUpdated, events.RemoteSettingsChanged, events.WindowUpdated)
 """What frames tell that ask for work and carry nothing."""
 
@@ -63,6 +66,7 @@ class Http2Connection(asyncio.Protocol):
         self.closed = False
         self._transport = transport
         self._discarding = False
+        self._farewell = Farewell()
         limits, now = plane.settings.http2, time.monotonic()
         self._limits = limits
         self._streams: dict[int, Http2Stream] = {}
@@ -105,14 +109,18 @@ class Http2Connection(asyncio.Protocol):
             self._refuse_shed()
         begun, self._begun = self._begun, []
         for stream in begun:
-            if not stream.closed:
+            if stream.closed:
+                continue
+            if stream.misframed:
+                stream.malformed(_MISFRAMED)  # it must not be sent on (RFC 9113, 8.1.1)
+            else:
                 self.plane.start(stream, stream.inbound)
         changed, self._changed = self._changed, {}
         for stream in changed:
             if stream.carrier is None:
                 continue
             if stream.misframed:
-                stream.malformed("the body is not as long as announced")
+                stream.malformed(_MISFRAMED)
             elif stream not in begun:
                 stream.carrier.inbound_changed()
 
@@ -214,7 +222,7 @@ class Http2Connection(asyncio.Protocol):
                 stream.carrier.clocks.sweep(now)
         settings = self.plane.settings
         if self._transport.is_closing():
-            if now - self._since > _UNREAD:
+            if self._farewell.too_long(self._transport.get_write_buffer_size(), now):
                 self._transport.abort()
         elif self._unfinished is not None and now - self._unfinished > settings.head_timeout:
             self._end(ErrorCodes.ENHANCE_YOUR_CALM, Refusal.REQUEST_HEADER_TIMEOUT, "a head takes too long")
@@ -312,9 +320,16 @@ class Http2Connection(asyncio.Protocol):
             self.reset(number, ErrorCodes.PROTOCOL_ERROR)
             return
         body = str(error).encode()
-        fields = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
-        self.session.send_headers(number, response_fields(REPLIES[error.refusal].status, fields))
-        self.session.send_data(number, body, end_stream=True)
+        try:
+            if self.session.local_flow_control_window(number) < len(body):
+                body = b""  # nothing waits for a window with it
+            fields = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
+            head = response_fields(REPLIES[error.refusal].status, fields)
+            self.session.send_headers(number, head, end_stream=not body)
+            if body:
+                self.session.send_data(number, body, end_stream=True)
+        except H2Error:
+            return  # the client has given it up in the same piece
         if not ended:
             self.reset(number, ErrorCodes.NO_ERROR)
 

@@ -11,6 +11,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 from mitmproxy import http
 
+from ...errors import Refusal
 from ..messages.heads import Fields, Malformed
 from ..messages.http2_heads import response_fields
 from ..messages.rendering import sent_trailers
@@ -58,7 +59,10 @@ class Http2Stream:
 
     def receive(self, data: bytes, size: int) -> None:
         """Take a piece of the request; `size` is what it takes of the window, padding included."""
-        self.inbound.add(data)
+        if self._ended:
+            self.inbound.received += len(data)  # nobody wants it any more
+        else:
+            self.inbound.add(data)
         self._unacknowledged += size
         if not self._held:
             self._acknowledge()
@@ -80,8 +84,11 @@ class Http2Stream:
         """End the exchange: the body of its request breaks the protocol."""
         if self.carrier is not None:
             self.carrier.malformed(Malformed(message))
-        else:
-            self.reset(ErrorCodes.PROTOCOL_ERROR)
+            return
+        if not self._ended:
+            self.plane.rejected(self._link, Refusal.BAD_REQUEST, message)
+        self.reset(ErrorCodes.PROTOCOL_ERROR)
+        self._link.forget(self)
 
     def left(self) -> None:
         """Take note that the client has given up the request, or is gone."""
@@ -99,12 +106,15 @@ class Http2Stream:
         """Send what waits, as far as the windows and the socket take it."""
         if self._closed:
             return
+        before = self._queued
         try:
             self._send()
         except H2Error:
             # The stream has ended under us. Not at once: whoever writes must not hear of the end while it does.
             asyncio.get_running_loop().call_soon(self.left)
             return
+        if self.carrier is None and self._queued < before:
+            self.since = self._link.now()
         self._link.flush()
         self._tell()
 
@@ -277,6 +287,7 @@ class Http2Stream:
         """Take note that the exchange is over. What the client has not taken yet is still sent."""
         self.carrier = None
         self._held.clear()
+        self._acknowledge()
         self.since = self._link.now()
         if self._closed:
             self._end()
