@@ -137,3 +137,22 @@ async def test_client_that_takes_its_answer_slowly(run: Any) -> None:
         await client.until_over(stream)
         assert stream.reset == CANCEL
         assert not link._streams
+
+
+async def test_stream_function_that_returns_text(run: Any) -> None:
+    """An addon's mistake costs its exchange; the requests beside it go on."""
+
+    class Mistaken:
+        def requestheaders(self, flow: http.HTTPFlow) -> None:
+            if flow.request.path == "/bad":
+                flow.request.stream = lambda piece: piece.decode()  # type: ignore[assignment]
+
+    running = await run(SIZE, Mistaken())
+    running.gateway.bugs_expected = 1
+    async with await connect(running) as client:
+        bad = client.begin("POST", "/bad", headers=[("content-length", "8")], ended=False)
+        await until(lambda: running.gateway.plane.pools and running.cluster.active == 1)
+        client.more(bad, b"a", ended=False)
+        await client.until_over(bad)
+        assert bad.status == 500 or bad.reset is not None
+        assert (await client.request("GET", "/")).status == 200

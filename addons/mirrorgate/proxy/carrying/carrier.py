@@ -243,7 +243,10 @@ class Carrier:
         if self.over:
             self.inbound.take()  # nobody wants it any more
         elif self.upload is not None:
-            self.upload.changed()
+            try:
+                self.upload.changed()
+            except Exception:  # raised to the client's connection it would end every stream of that
+                ending.bug(self)
         else:
             if self.facts.state is State.RECEIVED and self.inbound.buffered > _HIGH_WATER:
                 self.connection.hold("body")
