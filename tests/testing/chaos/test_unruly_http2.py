@@ -64,3 +64,19 @@ async def test_it_speaks_tls() -> None:
         client = await Http2Client.connect(server.port, tls=authority.client("h2"), server_name="model.test")
         async with client:
             assert (await ask_http2(client, Ask("ask-1", "calm.test"))).ended is Ended.WHOLE
+
+
+async def test_what_is_given_up_in_the_same_read_takes_nothing_with_it() -> None:
+    """A whole request and its reset: it was seen, the connection goes on, and so do its windows."""
+    async with UnrulyHttp2Server() as server, await Http2Client.connect(server.port) as client:
+        body = b"x" * 10_000
+        fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/"), ("user-agent", "gone")]
+        for _ in range(20):
+            number = client.session.get_next_available_stream_id()
+            client.session.send_headers(number, fields)
+            await client.until(lambda: client.session.outbound_flow_control_window > len(body))
+            client.session.send_data(number, body, end_stream=True)
+            client.session.reset_stream(number)
+            client.flush()
+        assert (await ask_http2(client, Ask("ask-1", "calm.test"))).ended is Ended.WHOLE
+        assert (server.seen["gone", "primary"], server.answered["gone", "primary"]) == (20, 0)

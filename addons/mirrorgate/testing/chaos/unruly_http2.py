@@ -114,24 +114,34 @@ class _Session:
         self._flush()
 
     def receive(self, data: bytes) -> None:
-        for event in self._h2.receive_data(data):
+        found = self._h2.receive_data(data)
+        # What is given up in the same read is over for the library: nothing can be said on it any more.
+        given_up = {event.stream_id or 0 for event in found if isinstance(event, events.StreamReset)}
+        for number in given_up:
+            self._forget(number)
+        for event in found:
             number = getattr(event, "stream_id", 0) or 0
             if isinstance(event, events.RequestReceived):
-                self._request(number, {str(name): str(value) for name, value in event.headers or ()})
-            elif isinstance(event, events.StreamReset):
-                self._forget(number)
+                request = _Request({str(name): str(value) for name, value in event.headers or ()})
+                self._server.seen[request.id, request.leg] += 1
+                if number not in given_up:
+                    self._request(number, request)
             elif isinstance(event, events.WindowUpdated):
                 for waiting in list(self._unsent) if number == 0 else [number]:
                     self._send(waiting)
-            elif (request := self._requests.get(number)) is None:
-                continue
             elif isinstance(event, events.DataReceived):
-                request.body += event.data or b""
-                if request.fault[0] != "deaf":
-                    self._h2.acknowledge_received_data(event.flow_controlled_length or 0, number)
-            elif isinstance(event, events.StreamEnded):
-                self._answer(number, request)
+                self._data(event, number)
+            elif isinstance(event, events.StreamEnded) and number in self._requests:
+                self._answer(number, self._requests[number])
         self._flush()
+
+    def _data(self, event: events.DataReceived, number: int) -> None:
+        """Take a piece of a body; what comes for nobody opens the connection's window again all the same."""
+        request = self._requests.get(number)
+        if request is not None:
+            request.body += event.data or b""
+        if request is None or request.fault[0] != "deaf":
+            self._h2.acknowledge_received_data(event.flow_controlled_length or 0, number)
 
     def end(self) -> None:
         """Take no further requests, and close once nothing is under way."""
@@ -141,11 +151,10 @@ class _Session:
         if not self._requests:
             self.writer.close()
 
-    def _request(self, number: int, fields: dict[str, str]) -> None:
-        request = self._requests[number] = _Request(fields)
-        key = request.id, request.leg
-        self._server.seen[key] += 1
-        request.fault = fault_of(fields.get(fault_header(request.leg)), self._server.seen[key])
+    def _request(self, number: int, request: _Request) -> None:
+        self._requests[number] = request
+        times = self._server.seen[request.id, request.leg]
+        request.fault = fault_of(request.fields.get(fault_header(request.leg)), times)
         if request.fault[0] == "refused":
             self._h2.reset_stream(number, ErrorCodes.REFUSED_STREAM)
             self._forget(number)
