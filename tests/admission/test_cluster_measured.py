@@ -1,7 +1,4 @@
-"""The accounting of a cluster against what a real Envoy did: requests 60 ms apart, each held for 800 ms.
-
-The rows are those of one worker and HTTP/1.1 upstreams, where every run gave the same result (`docs/compatibility.md`).
-"""
+"""The accounting of a cluster against what a real Envoy did: requests 60 ms apart, each held for 800 ms."""
 
 import heapq
 import itertools
@@ -13,55 +10,7 @@ import pytest
 
 from mirrorgate.admission.cluster import Action, Assign, Cluster, Open, Refuse
 from mirrorgate.admission.limits import UNLIMITED, Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Limits (`None` is not declared), and what was measured with them in five of five runs."""
-
-    endpoints: int
-    connections: int | None
-    pending: int | None
-    parallel: int | None
-    per_endpoint: int | None
-    requests: int
-    ok: int
-    refused: int
-    queued: int
-    """Of those that were answered."""
-    most_active: int
-    most_connections: int
-    overflows: tuple[int, int, int]
-    """`rq_pending_overflow`, `rq_active_overflow`, `cx_overflow`."""
-
-
-N = None
-ROWS = [
-    Row(1, N, 1, 1, N, 5, 1, 4, 0, 1, 2, (0, 4, 0)),
-    Row(1, N, 1, 1, N, 2, 1, 1, 0, 1, 2, (0, 1, 0)),
-    Row(1, N, 0, 1, N, 5, 0, 5, 0, 0, 0, (5, 0, 0)),
-    Row(1, N, 0, N, N, 5, 0, 5, 0, 0, 0, (5, 0, 0)),
-    Row(1, 1, 1, N, N, 5, 2, 3, 1, 1, 1, (3, 0, 1)),
-    Row(1, 2, 3, N, N, 8, 5, 3, 3, 2, 2, (3, 0, 5)),
-    Row(1, 1, 0, N, N, 5, 0, 5, 0, 0, 0, (5, 0, 0)),
-    Row(1, 1, 1, 1, N, 5, 2, 3, 1, 1, 1, (3, 0, 1)),
-    Row(1, 1, 5, 1, N, 5, 5, 0, 4, 1, 1, (0, 0, 7)),
-    Row(1, 2, 5, 1, N, 5, 1, 4, 0, 1, 2, (0, 4, 0)),
-    Row(1, N, N, 3, N, 6, 3, 3, 0, 3, 4, (0, 3, 0)),
-    Row(1, N, 2, 4, N, 8, 4, 4, 0, 4, 5, (0, 4, 0)),
-    Row(1, 0, 5, N, N, 4, 4, 0, 3, 1, 1, (0, 0, 6)),
-    Row(1, N, N, 0, N, 3, 0, 3, 0, 0, 1, (0, 3, 0)),
-    Row(1, 3, N, N, N, 6, 6, 0, 3, 3, 3, (0, 0, 5)),
-    Row(2, 1, 9, N, N, 6, 6, 0, 4, 2, 2, (0, 0, 7)),
-    Row(2, 2, 1, N, N, 6, 3, 3, 1, 2, 2, (3, 0, 1)),
-    Row(2, N, 1, 1, N, 4, 1, 3, 0, 1, 3, (0, 3, 0)),
-    Row(2, N, 9, N, 1, 6, 6, 0, 4, 2, 2, (0, 0, 6)),
-    Row(2, N, 1, N, 1, 6, 3, 3, 1, 2, 2, (3, 0, 1)),
-    Row(2, N, 2, N, 2, 8, 6, 2, 2, 4, 4, (2, 0, 2)),
-    Row(2, N, 9, N, 0, 4, 4, 0, 2, 2, 2, (0, 0, 4)),
-    Row(1, N, 1, N, 1, 5, 2, 3, 1, 1, 1, (3, 0, 1)),
-    Row(2, 3, 2, N, 1, 6, 4, 2, 2, 2, 2, (2, 0, 2)),
-]
+from mirrorgate.testing.breaker_rows import ROWS, BreakerRow
 
 GAP, HOLD, CONNECT = 60, 800, 1
 
@@ -70,7 +19,7 @@ GAP, HOLD, CONNECT = 60, 800, 1
 class Simulation:
     """Plays a row's requests against a `Cluster`, in whole milliseconds, round robin over its endpoints."""
 
-    row: Row
+    row: BreakerRow
     now: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
     started: dict[int, int] = field(default_factory=dict)
@@ -114,7 +63,7 @@ class Simulation:
 
 @pytest.mark.golden
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: "/".join("-" if n is None else str(n) for n in astuple(row)[:6]))
-def test_the_breaker_does_what_envoy_was_measured_to_do(row: Row) -> None:
+def test_the_breaker_does_what_envoy_was_measured_to_do(row: BreakerRow) -> None:
     """Statuses, the queue, concurrency, connections and counters of every row are exact."""
     simulation = Simulation(row)
     calls = simulation.play()
@@ -123,7 +72,7 @@ def test_the_breaker_does_what_envoy_was_measured_to_do(row: Row) -> None:
     assert len(simulation.statuses) == row.requests
     waited = [number for number, started in simulation.started.items() if started - number * GAP > HOLD // 2]
     assert len(waited) == row.queued
-    assert (simulation.most_active, simulation.most_connections) == (row.most_active, row.most_connections)
+    assert (simulation.most_active, simulation.most_connections) == (row.most_active, row.connections_made)
     counters = calls.counters
     assert (counters.pending_overflow, counters.active_overflow, counters.connection_overflow) == row.overflows
     assert (calls.active, calls.pending, counters.requests) == (0, 0, row.requests)

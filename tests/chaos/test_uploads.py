@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,10 +39,8 @@ async def rig(tmp_path_factory: pytest.TempPathFactory, seed: int) -> AsyncItera
     """One gateway for all."""
     async with AsyncExitStack() as stack:
         h2 = await stack.enter_async_context(UnrulyHttp2Server())
-        over_http2 = backend("over-http2", h2.port)
-        over_http2["spec"]["appProtocols"] = ["gateway.envoyproxy.io/h2c"]
         more = [
-            over_http2,
+            backend("over-http2", h2.port, http2=True),
             http_route("plain", reference("primary")),
             http_route("plain-http2", reference("over-http2")),
             http_route("kept", reference("primary")),
@@ -62,14 +59,6 @@ async def rig(tmp_path_factory: pytest.TempPathFactory, seed: int) -> AsyncItera
         yield rig
 
 
-def peak(rig: ChaosRig) -> int:
-    """Return the most that the gateway has had in memory, in MiB, and begin to measure anew."""
-    process = Path(f"/proc/{rig.gateway.process.pid}")
-    [line] = [line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM")]
-    (process / "clear_refs").write_text("5")
-    return int(line.split()[1]) // 1024
-
-
 def uploads(rig: ChaosRig, route: str, count: int, **more: Any) -> list[Any]:
     """Make asks with bodies of two to six MiB, with their length and in chunks."""
     return [
@@ -81,12 +70,12 @@ def uploads(rig: ChaosRig, route: str, count: int, **more: Any) -> list[Any]:
 @pytest.mark.parametrize("route", PLAIN)
 async def test_uploads_that_nothing_happens_to(rig: ChaosRig, route: str) -> None:
     """Over either version of HTTP on either side, they are whole, and the memory is not theirs."""
-    before = peak(rig)
+    before = rig.peak()
     told = await rig.tell(*uploads(rig, route, 12), at_once=6)
     told += await rig.tell_http2(*uploads(rig, route, 12))
     assert {each.ended for each in told} == {Ended.WHOLE}
     await rig.books.balance(memory=64)
-    assert peak(rig) < before + 64
+    assert rig.peak() < before + 64
 
 
 @pytest.mark.parametrize("http2", [False, True])
@@ -119,23 +108,18 @@ async def test_clients_that_cut_an_upload(rig: ChaosRig, route: str) -> None:
 @pytest.mark.parametrize("route", PLAIN)
 async def test_clients_that_leave_an_upload_that_nobody_takes(rig: ChaosRig, route: str) -> None:
     """Nothing is read from them any more, and yet their places are free within seconds, long before any timeout."""
-    before = peak(rig)
+    before = rig.peak()
     asks = [rig.ask(route, padding=32 * MIB, faults={"primary": "deaf"}) for _ in range(8)]
     clients = [await rig.gateway.connect() for _ in asks]
     for client, question in zip(clients, asks, strict=True):
         client.writer.write(question.request())
         rig.books.note(Told(question, Ended.LEFT))
-    await until(lambda: all(seen(rig, each.id) for each in asks))
+    await until(lambda: all(rig.seen(each.id) for each in asks))
     await asyncio.sleep(1)  # until every buffer on the way is full
     for client in clients:
         client.abort()
     await rig.books.balance(memory=64, timeout=10)
-    assert peak(rig) < before + 96
-
-
-def seen(rig: ChaosRig, id: str) -> int:
-    """Count how often the primaries got an ask."""
-    return sum(server.seen[id, "primary"] for server in rig.books.servers)
+    assert rig.peak() < before + 96
 
 
 @pytest.mark.parametrize("route", ["again", "again-http2"])

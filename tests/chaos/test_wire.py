@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -31,14 +30,6 @@ async def rig(tmp_path_factory: pytest.TempPathFactory, seed: int) -> AsyncItera
     """One gateway for all."""
     async with chaos_rig(tmp_path_factory.mktemp("wire"), seed) as started:
         yield started
-
-
-def peak(rig: ChaosRig) -> int:
-    """Return the most that the gateway has had in memory, in MiB, and begin to measure anew."""
-    process = Path(f"/proc/{rig.gateway.process.pid}")
-    [line] = [line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM")]
-    (process / "clear_refs").write_text("5")
-    return int(line.split()[1]) // 1024
 
 
 @pytest.mark.parametrize("leg", LEGS)
@@ -79,7 +70,7 @@ async def test_every_malformed_answer(rig: ChaosRig, leg: str) -> None:
 
 async def test_a_gigabyte_for_a_client(rig: ChaosRig) -> None:
     """It streams through: the gateway never holds more than a little of it."""
-    before = peak(rig)
+    before = rig.peak()
     question = rig.ask(faults={"primary": f"flood={GIB}"})
     async with await rig.gateway.connect() as client:
         await client.send(question.request())
@@ -90,7 +81,7 @@ async def test_a_gigabyte_for_a_client(rig: ChaosRig) -> None:
             left -= len(piece)
     rig.books.note(Told(question, Ended.WHOLE if not left else Ended.WRONG, head.status))
     await rig.books.balance()
-    assert peak(rig) < before + 64
+    assert rig.peak() < before + 64
 
 
 @pytest.mark.parametrize("leg", ["candidate", "control"])
@@ -103,7 +94,7 @@ async def test_a_gigabyte_from_the_shadow(rig: ChaosRig, leg: str) -> None:
 
 async def test_clients_that_never_read(rig: ChaosRig) -> None:
     """Twenty floods that nobody takes: the servers are slowed down, and memory is not what holds them."""
-    before = peak(rig)
+    before = rig.peak()
     clients = []
     for _ in range(20):
         client = await rig.gateway.connect(receive_buffer=4096)
@@ -117,7 +108,7 @@ async def test_clients_that_never_read(rig: ChaosRig) -> None:
     for client in clients:
         client.abort()
     await rig.books.balance(memory=64)
-    assert peak(rig) < before + 128
+    assert rig.peak() < before + 128
 
 
 async def test_kept_connections_that_end_under_the_next_request(rig: ChaosRig) -> None:

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from mirrorgate.testing.chaos.asks import Ask
 from mirrorgate.testing.chaos.books import Held
-from mirrorgate.testing.chaos.crowd import Ended, Told, ask
+from mirrorgate.testing.chaos.crowd import Ended, Told, ask_each
 from mirrorgate.testing.chaos.unruly import UnrulyServer
 from mirrorgate.testing.gateways import RunningGateway, running_gateway, write_manifests
 from mirrorgate.testing.in_loop import until
@@ -58,17 +58,7 @@ class Rig:
 
     async def tell(self, *questions: Ask) -> list[Told]:
         """Ask everything, each over a connection of its own."""
-        room = asyncio.Semaphore(AT_ONCE)
-
-        async def one(question: Ask) -> Told:
-            async with room:
-                try:
-                    async with await self.gateway.connect(timeout=60.0) as client:
-                        return await ask(client, question)
-                except ConnectionError as error:
-                    return Told(question, Ended.CUT, detail=repr(error))
-
-        return await asyncio.gather(*(one(question) for question in questions))
+        return await ask_each(lambda: self.gateway.connect(timeout=60.0), questions, AT_ONCE, resets=True)
 
     def hold_against_servers(self, told: list[Told]) -> None:
         """Check what clients got against what servers gave: nothing is wrong, lost or twice."""

@@ -7,6 +7,21 @@ from mirrorgate.routing.compiling import Compiled
 from mirrorgate.routing.modifiers import header_changes
 from mirrorgate.routing.table import HeaderChanges, PathRewrite
 
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gateway}
+spec: {gatewayClassName: any, listeners: [{name: http, port: 80, protocol: HTTP}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: route}
+spec:
+  parentRefs: [{name: gateway}]
+  rules:
+"""
+"""Up to its rules."""
+
 
 def test_header_changes() -> None:
     """Names become lower case; their order stays."""
@@ -22,21 +37,12 @@ def test_header_changes() -> None:
 
 def test_a_replaced_prefix_is_in_normal_form(compiled: Callable[..., Compiled]) -> None:
     """The prefix that is cut off is the one that requests' normal form has."""
-    table = compiled("""
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: gateway}
-spec: {gatewayClassName: any, listeners: [{name: http, port: 80, protocol: HTTP}]}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: route}
-spec:
-  parentRefs: [{name: gateway}]
-  rules:
-  - matches: [{path: {value: /%76%31}}]
+    table = compiled(
+        ROUTE
+        + """  - matches: [{path: {value: /%76%31}}]
     filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: ""}}}]
-""").table
+"""
+    ).table
     (match,) = table.listeners[0].matches
     assert match.rule.redirect is not None
     assert match.rule.redirect.path == PathRewrite("/", "/v1")
@@ -44,19 +50,9 @@ spec:
 
 def test_a_mirror_may_speak_http2(compiled: Callable[..., Compiled]) -> None:
     """As the primary does."""
-    found = compiled("""
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: gateway}
-spec: {gatewayClassName: any, listeners: [{name: http, port: 80, protocol: HTTP}]}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: route}
-spec:
-  parentRefs: [{name: gateway}]
-  rules:
-  - backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: server}]
+    found = compiled(
+        ROUTE
+        + """  - backendRefs: [{group: gateway.envoyproxy.io, kind: Backend, name: server}]
     filters:
     - type: RequestMirror
       requestMirror: {backendRef: {group: gateway.envoyproxy.io, kind: Backend, name: server}}
@@ -65,7 +61,8 @@ apiVersion: gateway.envoyproxy.io/v1alpha1
 kind: Backend
 metadata: {name: server}
 spec: {appProtocols: [gateway.envoyproxy.io/h2c], endpoints: [{ip: {address: 127.0.0.1, port: 1}}]}
-""")
+"""
+    )
     (match,) = found.table.listeners[0].matches
     [mirror] = match.rule.mirrors
     assert mirror.destination.http2

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from mitmproxy.test import tflow
 
-from mirrorgate.testing.equivalence import HOOKS, Case, Recorder, World, run_twice
+from mirrorgate.testing.equivalence import HOOKS, Case, Recorder, World, different, run_twice, see_the_same
 
 
 async def one_get(world: World) -> None:
@@ -31,6 +32,17 @@ async def test_a_case_runs_in_both_worlds(manifests: Any) -> None:
         assert [name for name in world.recorder.names if name in HOOKS] == list(HOOKS[:4])
         assert world.got == [([], 200, "OK", [("x-upstream", "1")], b"hello")]
         assert len(world.backend.requests) == 1
+
+
+async def test_a_difference_is_seen(manifests: Any) -> None:
+    """One that is stated and is none is a failure, and one that is none of the stated kind."""
+    same = Case("same", one_get)
+    wrong = [Case("hooks", one_get, hooks=("request",)), Case("got", one_get, got=(500,))]
+    await see_the_same(same, manifests)
+    for case in wrong:
+        with pytest.raises(AssertionError):
+            await see_the_same(case, manifests)
+    assert different({case.name: case for case in (same, *wrong)}) == {"hooks", "got"}
 
 
 def test_a_recorder_notes_what_there_is_to_see() -> None:

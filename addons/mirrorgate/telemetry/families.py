@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from .names import Kind, Spec
 
@@ -25,10 +26,11 @@ Row = tuple[str, Labels, tuple[tuple[str, str], ...], float]
 class Family:
     """The cells of one metric."""
 
-    __slots__ = ("spec",)
+    __slots__ = ("cells", "spec")
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
+        self.cells: dict[Labels, Any] = {}
 
     def rows(self) -> Iterator[Row]:
         """Yield the samples in the order in which they are written."""
@@ -37,17 +39,21 @@ class Family:
     def forget(self, label: str, values: Collection[str]) -> int:
         """Remove the series whose *label* is one of *values*, and return how many they were; 0 for labels it does not
         have. All at once, since each call looks at every series."""
-        raise NotImplementedError
+        if label not in self.spec.labels:
+            return 0
+        index = self.spec.labels.index(label)
+        gone = [labels for labels in self.cells if labels[index] in values]
+        for labels in gone:
+            del self.cells[labels]
+        return len(gone)
 
 
 class Tally(Family):
     """A counter or a gauge."""
 
-    __slots__ = ("cells",)
+    __slots__ = ()
 
-    def __init__(self, spec: Spec) -> None:
-        super().__init__(spec)
-        self.cells: dict[Labels, float] = {}
+    cells: dict[Labels, float]
 
     def add(self, labels: Labels, amount: float = 1.0) -> None:
         """Add to a counter."""
@@ -67,26 +73,18 @@ class Tally(Family):
         for labels, value in list(self.cells.items()):
             yield name, labels, (), value
 
-    def forget(self, label: str, values: Collection[str]) -> int:
-        if label not in self.spec.labels:
-            return 0
-        index = self.spec.labels.index(label)
-        gone = [labels for labels in self.cells if labels[index] in values]
-        for labels in gone:
-            del self.cells[labels]
-        return len(gone)
-
 
 class Distribution(Family):
     """A histogram: one count for each bucket and the sum, the last place of a cell."""
 
-    __slots__ = ("_bounds", "_edges", "_width", "cells")
+    __slots__ = ("_bounds", "_edges", "_width")
+
+    cells: dict[Labels, list[float]]
 
     def __init__(self, spec: Spec) -> None:
         if spec.kind is not Kind.HISTOGRAM or not spec.buckets or list(spec.buckets) != sorted(set(spec.buckets)):
             raise ValueError(f"{spec.name} has no ascending buckets")
         super().__init__(spec)
-        self.cells: dict[Labels, list[float]] = {}
         self._bounds = spec.buckets
         self._edges = tuple((("le", bound),) for bound in (*(repr(float(bound)) for bound in spec.buckets), "+Inf"))
         self._width = len(spec.buckets) + 2
@@ -128,12 +126,3 @@ class Distribution(Family):
                 yield bucket, labels, edge, running
             yield count, labels, (), running
             yield total, labels, (), cell[-1]
-
-    def forget(self, label: str, values: Collection[str]) -> int:
-        if label not in self.spec.labels:
-            return 0
-        index = self.spec.labels.index(label)
-        gone = [labels for labels in self.cells if labels[index] in values]
-        for labels in gone:
-            del self.cells[labels]
-        return len(gone)

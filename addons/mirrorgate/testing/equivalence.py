@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,17 @@ from .backends import Backend, Script, answering, response_bytes
 from .clients import Client, WireError, request_bytes
 from .in_loop import GatewayInLoop, until
 
-__all__ = ["HOOKS", "Case", "Recorder", "Seen", "World", "run_looked_at_or_not", "run_twice"]
+__all__ = [
+    "HOOKS",
+    "Case",
+    "Recorder",
+    "Seen",
+    "World",
+    "different",
+    "run_looked_at_or_not",
+    "run_twice",
+    "see_the_same",
+]
 
 _OURS = frozenset(
     "x-forwarded-for x-forwarded-proto x-request-id date server connection host content-length "
@@ -249,3 +259,26 @@ async def run_twice(case: Case, snapshot_of: Callable[[int], Snapshot]) -> tuple
                 await until(lambda recorder=recorder: recorder.quiet, what=f"{recorder.names}")  # type: ignore[misc]
         worlds.append(world)
     return worlds[0], worlds[1]
+
+
+async def see_the_same(case: Case, manifests: Any) -> None:
+    """Check that a case makes the same hooks in the same order, with the same facts at each, and the same answers in
+    both worlds; where ours differs on purpose, that it does what the case states."""
+    route = manifests.route(f"[{{backendRefs: [{manifests.to_server('server')}]}}]")
+    theirs, ours = await run_twice(case, lambda port: manifests.snapshot(route, manifests.server("server", port)))
+    assert ours.recorder.names == list(case.hooks or theirs.recorder.names)
+    if case.got is None:
+        assert ours.got == theirs.got
+    else:
+        assert tuple(got[1] for got in ours.got) == case.got
+    if case.hooks is None:
+        for stock, our in zip(theirs.recorder.seen, ours.recorder.seen, strict=True):
+            expected = {key: value for key, value in stock.facts.items() if key not in case.unlike}
+            assert {key: our.facts[key] for key in our.facts if key not in case.unlike} == expected, our.hook
+    if hasattr(ours.addon, "pieces"):
+        assert b"".join(ours.addon.pieces) == b"".join(theirs.addon.pieces)
+
+
+def different(cases: Mapping[str, Case]) -> set[str]:
+    """Return the names of the cases in which ours differs on purpose."""
+    return {name for name, case in cases.items() if case.hooks or case.got or case.unlike}

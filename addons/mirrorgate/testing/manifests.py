@@ -89,10 +89,11 @@ def http_route(
     )
 
 
-def backend(name: str, *ports: int) -> Object:
-    """Return servers of this machine under one name, which are not scraped."""
+def backend(name: str, *ports: int, http2: bool = False) -> Object:
+    """Return servers of this machine under one name, which are not scraped; `http2` says what they speak."""
     endpoints = [{"ip": {"address": "127.0.0.1", "port": port}} for port in ports]
-    return _object(_ENVOY + "/v1alpha1", "Backend", name, endpoints=endpoints)
+    protocols = {"appProtocols": ["gateway.envoyproxy.io/h2c"]} if http2 else {}
+    return _object(_ENVOY + "/v1alpha1", "Backend", name, endpoints=endpoints, **protocols)
 
 
 def inference_pool(name: str, *ports: int) -> list[Object]:

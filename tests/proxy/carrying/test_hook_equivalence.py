@@ -16,7 +16,7 @@ from mitmproxy import http
 from mirrorgate.proxy.dataplane import Settings
 from mirrorgate.testing.backends import Conversation, Received, answering, response_bytes
 from mirrorgate.testing.clients import request_bytes
-from mirrorgate.testing.equivalence import HOOKS, Case, World, run_looked_at_or_not, run_twice
+from mirrorgate.testing.equivalence import HOOKS, Case, World, different, run_looked_at_or_not, see_the_same
 from mirrorgate.testing.in_loop import until
 
 type Act = Callable[[World], Awaitable[None]]
@@ -337,26 +337,12 @@ for _hook in HOOKS[:4]:
 @pytest.mark.parametrize("name", CASES)
 async def test_addons_see_the_same(name: str, manifests: Any) -> None:
     """The same hooks in the same order, the same facts at each, and the client gets the same."""
-    case = CASES[name]
-    route = manifests.route(f"[{{backendRefs: [{manifests.to_server('server')}]}}]")
-    theirs, ours = await run_twice(case, lambda port: manifests.snapshot(route, manifests.server("server", port)))
-    assert ours.recorder.names == list(case.hooks or theirs.recorder.names)
-    if case.got is None:
-        assert ours.got == theirs.got
-    else:
-        assert tuple(got[1] for got in ours.got) == case.got
-    if case.hooks is None:
-        for stock, our in zip(theirs.recorder.seen, ours.recorder.seen, strict=True):
-            expected = {key: value for key, value in stock.facts.items() if key not in case.unlike}
-            assert {key: our.facts[key] for key in our.facts if key not in case.unlike} == expected, our.hook
-    if hasattr(ours.addon, "pieces"):
-        assert b"".join(ours.addon.pieces) == b"".join(theirs.addon.pieces)
+    await see_the_same(CASES[name], manifests)
 
 
 def test_every_difference_is_of_a_case() -> None:
     """The table names cases, and every case that differs stands in it."""
-    different = {name for name, case in CASES.items() if case.hooks or case.got or case.unlike}
-    assert set(DIFFERENCES) == different
+    assert set(DIFFERENCES) == different(CASES)
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.addon is object])

@@ -22,6 +22,21 @@ PROTOCOL_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, NO_ER
 GOOD = [(":method", "GET"), (":scheme", "http"), (":authority", "test"), (":path", "/")]
 
 
+class Gate:
+    """Holds an answer back until it is released."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def whole(self, talk: Conversation) -> None:
+        """Answer one request, when it may."""
+        await talk.request()
+        self.asked.set()
+        await self.release.wait()
+        await talk.answer(200, b"whole")
+
+
 async def connect(running: Any) -> Http2Client:
     return await Http2Client.connect(running.gateway.port)
 
@@ -494,22 +509,15 @@ async def test_the_goaway_is_not_lost_to_what_comes_behind_it(run: Any) -> None:
 
 async def test_drain_lets_requests_end(run: Any) -> None:
     """GOAWAY names the last request, which still gets its answer; one that comes later is refused."""
-    release, asked = asyncio.Event(), asyncio.Event()
-
-    async def gated(talk: Conversation) -> None:
-        await talk.request()
-        asked.set()
-        await release.wait()
-        await talk.answer(200, b"whole")
-
-    running = await run(gated)
+    gate = Gate()
+    running = await run(gate.whole)
     async with await connect(running) as client:
         stream = client.begin("GET", "/")
-        await asked.wait()
+        await gate.asked.wait()
         draining = asyncio.get_running_loop().create_task(running.gateway.plane.drain())
         await client.until(lambda: client.goaway is not None)
         assert (client.goaway, client.last_stream) == (NO_ERROR, stream.number)
-        release.set()
+        gate.release.set()
         await client.until_closed()
         assert (stream.status, stream.body, stream.ended) == (200, b"whole", True)
         assert await draining
@@ -529,20 +537,13 @@ async def test_upload_behind_a_goodbye(run: Any) -> None:
 
 async def test_client_that_says_goodbye_gets_its_answers(run: Any) -> None:
     """A client's GOAWAY ends nothing that is under way."""
-    release, asked = asyncio.Event(), asyncio.Event()
-
-    async def gated(talk: Conversation) -> None:
-        await talk.request()
-        asked.set()
-        await release.wait()
-        await talk.answer(200, b"whole")
-
-    running = await run(gated)
+    gate = Gate()
+    running = await run(gate.whole)
     async with await connect(running) as client:
         stream = client.begin("GET", "/")
-        await asked.wait()
+        await gate.asked.wait()
         client.send_raw(b"\x00\x00\x08\x07\x00" + bytes(12))
-        release.set()
+        gate.release.set()
         await client.until_over(stream)
         assert stream.body == b"whole"
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from mirrorgate.testing.backends import Backend, answering, response_bytes
 from mirrorgate.testing.chaos.asks import Ask, wire
-from mirrorgate.testing.chaos.crowd import Ended, ask, pipeline
+from mirrorgate.testing.chaos.crowd import Ended, ask, ask_each, pipeline
 from mirrorgate.testing.chaos.unruly import UnrulyServer
 from mirrorgate.testing.clients import Client
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[UnrulyServer]:
-    """An unruly server."""
-    async with UnrulyServer() as started:
-        yield started
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -35,14 +28,10 @@ async def server() -> AsyncIterator[UnrulyServer]:
         ("garbage", Ended.CUT),
     ],
 )
-async def test_what_a_client_tells(server: UnrulyServer, fault: str, ended: Ended, stream: bool) -> None:
+async def test_what_a_client_tells(server: UnrulyServer, question: Ask, ended: Ended, agreement: Any) -> None:
     """Whole only where the server said so too."""
-    question = Ask("ask-1", "calm.test", stream=stream, faults={"primary": fault} if fault else {})
     async with await Client.connect(server.port) as client:
-        told = await ask(client, question)
-    assert told.ended is ended
-    assert server.seen["ask-1", "primary"] == 1
-    assert server.answered["ask-1", "primary"] == (ended is Ended.WHOLE)
+        agreement.check(await ask(client, question), server, ended)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -61,3 +50,13 @@ async def test_nothing_comes_behind_a_cut(server: UnrulyServer) -> None:
     async with await Client.connect(server.port) as client:
         told = await pipeline(client, asks)
     assert [each.ended for each in told] == [Ended.WHOLE, Ended.WHOLE, Ended.CUT, Ended.CUT]
+
+
+async def test_who_is_not_let_in_is_cut_where_that_may_be(server: UnrulyServer) -> None:
+    """Each has a connection of its own; elsewhere a connection that comes to nothing is an error of the test's."""
+    asks = [Ask(f"ask-{number}", "calm.test") for number in range(4)]
+    told = await ask_each(lambda: Client.connect(server.port), asks, 2)
+    assert [(each.ask.id, each.ended) for each in told] == [(each.id, Ended.WHOLE) for each in asks]
+    assert [each.ended for each in await ask_each(lambda: Client.connect(1), asks[:1], 2, resets=True)] == [Ended.CUT]
+    with pytest.raises(ConnectionError):
+        await ask_each(lambda: Client.connect(1), asks[:1], 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -12,13 +12,6 @@ from mirrorgate.testing.chaos.crowd import Ended
 from mirrorgate.testing.chaos.crowd_http2 import Leaving, ask_http2, leave
 from mirrorgate.testing.chaos.unruly_http2 import UnrulyHttp2Server
 from mirrorgate.testing.http2_client import Http2Client
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[UnrulyHttp2Server]:
-    """An unruly server."""
-    async with UnrulyHttp2Server() as started:
-        yield started
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -35,14 +28,12 @@ async def server() -> AsyncIterator[UnrulyHttp2Server]:
         ("garbage", Ended.CUT),
     ],
 )
-async def test_what_a_client_tells(server: UnrulyHttp2Server, fault: str, ended: Ended, stream: bool) -> None:
+async def test_what_a_client_tells(
+    http2_server: UnrulyHttp2Server, question: Ask, ended: Ended, agreement: Any
+) -> None:
     """Whole only where the server said so too."""
-    question = Ask("ask-1", "calm.test", stream=stream, faults={"primary": fault} if fault else {})
-    async with await Http2Client.connect(server.port) as client:
-        told = await ask_http2(client, question)
-    assert told.ended is ended
-    assert server.seen["ask-1", "primary"] == 1
-    assert server.answered["ask-1", "primary"] == (ended is Ended.WHOLE)
+    async with await Http2Client.connect(http2_server.port) as client:
+        agreement.check(await ask_http2(client, question), http2_server, ended)
 
 
 class Expecting(Ask):
@@ -54,16 +45,16 @@ class Expecting(Ask):
         return Ask.answer(self) + b" "
 
 
-async def test_another_answer_is_wrong(server: UnrulyHttp2Server) -> None:
+async def test_another_answer_is_wrong(http2_server: UnrulyHttp2Server) -> None:
     """By a byte."""
-    async with await Http2Client.connect(server.port) as client:
+    async with await Http2Client.connect(http2_server.port) as client:
         assert (await ask_http2(client, Expecting("ask-1", "calm.test"))).ended is Ended.WRONG
 
 
 @pytest.mark.parametrize("when", Leaving)
-async def test_who_leaves_leaves_others_alone(server: UnrulyHttp2Server, when: Leaving) -> None:
+async def test_who_leaves_leaves_others_alone(http2_server: UnrulyHttp2Server, when: Leaving) -> None:
     """A stream is reset, and its connection goes on."""
-    async with await Http2Client.connect(server.port) as client:
+    async with await Http2Client.connect(http2_server.port) as client:
         gone = await leave(client, Ask("ask-1", "calm.test", stream=True), when, random.Random(1))
         told = await ask_http2(client, Ask("ask-2", "calm.test"))
     assert (gone.ended, told.ended) == (Ended.LEFT, Ended.WHOLE)

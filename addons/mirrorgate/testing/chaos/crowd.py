@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import enum
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from ..clients import Client, WireError
 from .asks import Ask
 
-__all__ = ["Ended", "Manner", "Told", "ask", "judged", "misbehave", "pipeline"]
+__all__ = ["Ended", "Manner", "Told", "ask", "ask_each", "judged", "misbehave", "pipeline"]
 
 
 class Ended(enum.StrEnum):
@@ -65,6 +65,29 @@ async def ask(client: Client, question: Ask) -> Told:
     except (ConnectionError, TimeoutError) as error:
         return Told(question, Ended.CUT, detail=repr(error))
     return await judged(client, question)
+
+
+async def ask_each(
+    connect: Callable[[], Awaitable[Client]], questions: Sequence[Ask], at_once: int, *, resets: bool = False
+) -> list[Told]:
+    """Ask everything, each over a connection of its own, so many at once.
+
+    With `resets` a connection may be reset before it is used, which cuts its ask; without, that raises
+    ConnectionError.
+    """
+    room = asyncio.Semaphore(at_once)
+
+    async def one(question: Ask) -> Told:
+        async with room:
+            try:
+                async with await connect() as client:
+                    return await ask(client, question)
+            except ConnectionError as error:
+                if not resets:
+                    raise
+                return Told(question, Ended.CUT, detail=repr(error))
+
+    return await asyncio.gather(*(one(question) for question in questions))
 
 
 async def judged(client: Client, question: Ask) -> Told:

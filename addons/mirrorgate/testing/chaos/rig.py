@@ -27,7 +27,7 @@ from ..manifests import (
 from ..processes import free_port
 from .asks import Ask
 from .books import Books, Server
-from .crowd import Manner, Told, ask, misbehave, pipeline
+from .crowd import Manner, Told, ask, ask_each, misbehave, pipeline
 from .crowd_http2 import ask_http2
 from .unruly import UnrulyServer, deaf_port
 
@@ -66,13 +66,7 @@ class ChaosRig:
 
     async def tell(self, *questions: Ask, at_once: int = 16, timeout: float = 60.0) -> list[Told]:
         """Ask everything, each over a connection of its own, so many at once; the books note what came."""
-        room = asyncio.Semaphore(at_once)
-
-        async def one(question: Ask) -> Told:
-            async with room, await self.gateway.connect(timeout=timeout) as client:
-                return await ask(client, question)
-
-        return self._noted(await asyncio.gather(*(one(question) for question in questions)))
+        return self._noted(await ask_each(lambda: self.gateway.connect(timeout=timeout), questions, at_once))
 
     async def reuse(self, *questions: Ask) -> list[Told]:
         """Ask one after another over one connection, and over a new one where it was ended."""
@@ -100,15 +94,14 @@ class ChaosRig:
     async def tell_secure(self, *questions: Ask, at_once: int = 16) -> list[Told]:
         """Ask everything over TLS, each over a connection of its own."""
         assert self.authority is not None
-        room, tls = asyncio.Semaphore(at_once), self.authority.client()
-
-        async def one(question: Ask) -> Told:
-            async with room:
-                client = await Client.connect(self.secure_port, timeout=60.0, tls=tls, server_name="gateway.test")
-                async with client:
-                    return await ask(client, question)
-
-        return self._noted(await asyncio.gather(*(one(question) for question in questions)))
+        tls = self.authority.client()
+        return self._noted(
+            await ask_each(
+                lambda: Client.connect(self.secure_port, timeout=60.0, tls=tls, server_name="gateway.test"),
+                questions,
+                at_once,
+            )
+        )
 
     async def connect_http2(self, *, secure: bool = False) -> Http2Client:
         """Open a client's connection that speaks HTTP/2: by ALPN where it is secure, else with prior knowledge."""
@@ -127,6 +120,17 @@ class ChaosRig:
 
         told = await asyncio.gather(*(some(questions[at::connections]) for at in range(connections)))
         return self._noted([each for some in told for each in some])
+
+    def seen(self, id: str) -> int:
+        """Count how often the primaries got an ask."""
+        return sum(server.seen[id, "primary"] for server in self.books.servers)
+
+    def peak(self) -> int:
+        """Return the most that the gateway has had in memory, in MiB, and begin to measure anew."""
+        process = Path(f"/proc/{self.gateway.process.pid}")
+        [line] = [line for line in (process / "status").read_text().splitlines() if line.startswith("VmHWM")]
+        (process / "clear_refs").write_text("5")
+        return int(line.split()[1]) // 1024
 
     def _noted(self, told: list[Told]) -> list[Told]:
         self.books.note(*told)
