@@ -28,8 +28,8 @@ class ChildCommand:
 
     argv: tuple[str, ...] = (sys.executable, "-P", "-m", "mirrorgate.shadow")
     """`-P` keeps the working directory off `sys.path`, where a file could stand in for a module of the library."""
-    niceness: int = 5
-    """Added to the proxy's own, so that production's tokens go first when the CPU is short."""
+    niceness: int = 10
+    """Added to the proxy's own: when the CPU is short, nine tenths of it are for production's tokens."""
     root: Path = PACKAGE_ROOT
 
     def environment(self, inherited: Mapping[str, str]) -> dict[str, str]:
