@@ -32,6 +32,8 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ..errors import Refusal
 from .elsewhere import NOWHERE, Counts, Elsewhere
 from .gauges import Gauges
@@ -41,8 +43,7 @@ from .retries import Retries
 __all__ = ["Action", "Assign", "Cluster", "Counters", "Open", "Refuse"]
 
 
-@dataclass(frozen=True, slots=True)
-class Assign[W: Hashable, C: Hashable]:
+class Assign[W: Hashable, C: Hashable](msgspec.Struct, frozen=True):
     """The waiter is admitted and holds this connection."""
 
     waiter: W

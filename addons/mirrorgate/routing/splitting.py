@@ -63,6 +63,8 @@ def resolve_model(
     wins over declared targets, `objective` the name of an InferenceObjective that the request sets by header.
     Unknown objectives count as none.
     """
+    if not (destination.models or override or objective):
+        return ModelChoice(model, known=model is None or not destination.closed_models)  # nothing is declared
     declared = None
     if model is not None and destination.models:
         declared = next((entry for entry in destination.models if entry.name is None or entry.name == model), None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.proxy.messages.field_shapes import HOP_BY_HOP, answer_shape, request_shape, spoken_for_us
-from mirrorgate.proxy.messages.heads import Malformed, _read, request_head
+from mirrorgate.proxy.messages.heads import Malformed, _read, _read_back, request_head, response_head
 
 NAMES = (
     b"Host", b"host", b"Content-Length", b"content-type", b"User-Agent", b"X-Forwarded-For", b"Expect", b"Upgrade",
@@ -58,3 +59,29 @@ def test_answers() -> None:
     assert shape.kept == (True, False, False, True, False)
     assert (shape.length, shape.connection, shape.dated) == (4, (2,), True)
     assert answer_shape(()).length is None
+
+
+answers = st.lists(
+    st.sampled_from(
+        [
+            (b"Content-Length", b"12"), (b"content-length", b"7"), (b"Content-Type", b"a/b"), (b"content-type", b""),
+            (b"Transfer-Encoding", b"chunked"), (b"transfer-encoding", b"gzip"), (b"Alt-Svc", b"h3"), (b"x-a", b"1"),
+        ]
+    ),
+    max_size=6,
+).map(tuple)  # fmt: skip
+
+
+@given(answers)
+def test_an_answers_places_are_what_reading_finds(fields: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Whether it is plain or read one by one, and what is malformed is so either way."""
+    try:
+        expected = _read_back(fields)
+    except Malformed as error:
+        with pytest.raises(Malformed, match=str(error)):
+            response_head(200, b"", "1.1", fields, to_head=False)
+        return
+    head = response_head(200, b"", "1.1", fields, to_head=False)
+    assert (head.content_length, head.chunked, head.content_type) == expected
+    assert head.alt_svc is ((b"Alt-Svc", b"h3") in fields)
+    assert head.shape is answer_shape(tuple(name for name, _ in fields))

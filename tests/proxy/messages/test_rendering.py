@@ -164,7 +164,7 @@ def answer(
         "framed": False,
         "old_client": False,
         "close": False,
-        "date": b"today",
+        "date": lambda: b"today",
     }
     sent, chunked, until_close = answer_fields(response, head, more.pop("plan", plan()), content, **(options | more))
     rendered = render_response(response.status_code, reason_sent(response, head), sent)
@@ -328,7 +328,7 @@ def test_fields_of_one_connection_do_not_travel_on() -> None:
     head = response_head(200, b"OK", "1.1", (*OF_ONE_CONNECTION, kept[1]), to_head=False)
     response = http.Response(b"HTTP/1.1", 200, b"OK", http.Headers(head.fields), b"", None, 0, 0)
     sent, _, _ = answer_fields(
-        response, head, plan(), b"ok", bodiless=False, framed=False, old_client=False, close=False, date=b"now"
+        response, head, plan(), b"ok", bodiless=False, framed=False, old_client=False, close=False, date=lambda: b"now"
     )
     rendered = render_response(200, b"OK", sent)
     assert (

@@ -36,8 +36,8 @@ async def request_phase(carrier: Carrier) -> None:
     streams = bool(inbound.head.content_length) and _wants_streaming(carrier, directed)
     if streams:
         carrier.flow.request.stream = True  # addons find it so in mitmproxy, and may change it
-    before = _seen(carrier)
     unseen = hooks.passed("requestheaders")
+    before: _Seen = carrier.flow if unseen else _seen(carrier)
     if not unseen and not await hooks.going_on("requestheaders"):
         return
     flow = carrier.flow

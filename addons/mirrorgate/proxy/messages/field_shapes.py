@@ -6,13 +6,14 @@ on, and where those stand that mean something here, is worked out once for each 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import msgspec
 
 from ...inference.pool_headers import speaks_to_pools
 
-__all__ = ["HOP_BY_HOP", "AnswerShape", "RequestShape", "answer_shape", "request_shape", "spoken_for_us"]
+__all__ = ["HOP_BY_HOP", "AnswerShape", "RequestShape", "answer_shape", "names_of", "request_shape", "spoken_for_us"]
 
 HOP_BY_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade", b"trailer")
@@ -78,6 +79,10 @@ class RequestShape(msgspec.Struct, frozen=True):
     """Whether a field may speak to an InferencePool's picker."""
 
 
+_PLAIN_BACK = ((b"content-length", 0, 1), (b"content-type", 0, 1), (b"transfer-encoding", 0, 0))
+"""The same for an answer."""
+
+
 class AnswerShape(msgspec.Struct, frozen=True):
     """The fields of an answer."""
 
@@ -85,6 +90,16 @@ class AnswerShape(msgspec.Struct, frozen=True):
     connection: tuple[int, ...]
     length: int | None
     dated: bool
+    plain: bool
+    """Whether no field that means something is repeated, and there is nothing about framing but a length."""
+    content_type: int
+    """Its place, -1 where there is none."""
+    alt_svc: bool
+
+
+def names_of(fields: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+    """Return the names of fields, without a loop in Python."""
+    return next(zip(*fields, strict=True), ())
 
 
 @lru_cache(maxsize=256)
@@ -96,7 +111,7 @@ def request_shape(names: tuple[bytes, ...]) -> RequestShape:
         kept=tuple(name == _MARK or not (name in HOP_BY_HOP or spoken_for_us(name)) for name in lower),
         forwarded=_places(lower, b"x-forwarded-for"),
         connection=_places(lower, b"connection"),
-        plain=all(least <= lower.count(name) <= most for name, least, most in _PLAIN),
+        plain=_is_plain(lower, _PLAIN),
         host=places.get(b"host", -1),
         length=places.get(b"content-length", -1),
         agent=places.get(b"user-agent", -1),
@@ -111,7 +126,15 @@ def answer_shape(names: tuple[bytes, ...]) -> AnswerShape:
     lower = [name.lower() for name in names]
     lengths = _places(lower, b"content-length")
     kept = tuple(name not in _NOT_BACK for name in lower)
-    return AnswerShape(kept, _places(lower, b"connection"), lengths[-1] if lengths else None, b"date" in lower)
+    return AnswerShape(
+        kept=kept,
+        connection=_places(lower, b"connection"),
+        length=lengths[-1] if lengths else None,
+        dated=b"date" in lower,
+        plain=_is_plain(lower, _PLAIN_BACK),
+        content_type=lower.index(b"content-type") if b"content-type" in lower else -1,
+        alt_svc=b"alt-svc" in lower,
+    )
 
 
 def spoken_for_us(name: bytes) -> bool:
@@ -121,6 +144,10 @@ def spoken_for_us(name: bytes) -> bool:
         name = name.replace(b"_", b"-")
         return name in _OURS or name in HOP_BY_HOP or name.startswith(_RESERVED)
     return name in _OURS or name.startswith(_RESERVED)
+
+
+def _is_plain(names: list[bytes], wanted: tuple[tuple[bytes, int, int], ...]) -> bool:
+    return all(least <= names.count(name) <= most for name, least, most in wanted)
 
 
 def _places(names: list[bytes], wanted: bytes) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...errors import Refusal
-from .field_shapes import HOP_BY_HOP, RequestShape, request_shape
+from .field_shapes import HOP_BY_HOP, AnswerShape, RequestShape, answer_shape, names_of, request_shape
 
 if TYPE_CHECKING:
     from ...plans import RequestFacts
@@ -79,8 +79,10 @@ _READ = frozenset(
 )
 """Fields of a request that mean something here; most of a head's are none of them."""
 
-_READ_BACK = frozenset((b"content-length", b"transfer-encoding", b"content-type", b"alt-svc"))
+_READ_BACK = frozenset((b"content-length", b"transfer-encoding", b"content-type"))
 """The same of an answer."""
+
+_BODILESS = frozenset((204, 304))
 
 _AUTHORITY_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~%!$&'()*+,;=:[]")
 
@@ -192,6 +194,8 @@ class ResponseHead(msgspec.Struct):
     """The first Content-Type."""
     alt_svc: bool = False
     """Whether there is an Alt-Svc field."""
+    shape: AnswerShape | None = None
+    """Of `fields`, where it is known."""
 
 
 def request_head(
@@ -201,7 +205,7 @@ def request_head(
     if version not in _VERSIONS:
         raise Malformed(f"HTTP/{version} is not supported")
     old = version == "1.0"
-    shape: RequestShape | None = request_shape(tuple([name for name, _ in fields]))
+    shape: RequestShape | None = request_shape(names_of(fields))
     assert shape is not None
     upgrade = b""
     expects = chunked = False
@@ -266,8 +270,27 @@ def response_head(status: int, reason: bytes, version: str, fields: Fields, *, t
         raise Malformed(f"an answer in HTTP/{version}")
     if status < 100:
         raise Malformed(f"status {status}")
+    bodiless = to_head or status < 200 or status in _BODILESS
+    shape: AnswerShape | None = answer_shape(names_of(fields))
+    assert shape is not None
     length: int | None = None
-    chunked = alt_svc = False
+    chunked = False
+    if shape.plain:
+        if shape.length is not None:
+            length = int(fields[shape.length][1])
+        content_type = b"" if shape.content_type < 0 else fields[shape.content_type][1]
+    else:
+        length, chunked, content_type = _read_back(fields)
+    return ResponseHead(
+        _VERSIONS[version], status, reason, fields, length, chunked, bodiless, content_type, shape.alt_svc, shape
+    )
+
+
+def _read_back(fields: Fields) -> tuple[int | None, bool, bytes]:
+    """Read the fields of an answer that mean something, where there is more to them than in most; raises
+    `Malformed`."""
+    length: int | None = None
+    chunked = False
     content_type = b""
     for name, value in fields:
         lower = name.lower()
@@ -277,16 +300,11 @@ def response_head(status: int, reason: bytes, version: str, fields: Fields, *, t
             length = int(value)
         elif lower == b"content-type":
             content_type = content_type or value
-        elif lower == b"alt-svc":
-            alt_svc = True
         elif chunked or value.strip().lower() != b"chunked":
             raise Malformed("a transfer coding other than chunked")
         else:
             chunked = True
-    bodiless = to_head or status < 200 or status in (204, 304)
-    return ResponseHead(
-        _VERSIONS[version], status, reason, fields, length, chunked, bodiless, content_type, alt_svc=alt_svc
-    )
+    return length, chunked, content_type
 
 
 def named_by(connection: bytes) -> set[bytes]:

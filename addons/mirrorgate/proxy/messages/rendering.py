@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from itertools import compress
 
@@ -12,7 +12,7 @@ from ...errors import REPLIES, LocalReply, Refusal
 from ...inference.errors import openai_error
 from ...plans import Plan, Refused
 from ...routing.filters import apply
-from .field_shapes import RequestShape, answer_shape, request_shape, spoken_for_us
+from .field_shapes import RequestShape, answer_shape, names_of, request_shape, spoken_for_us
 from .heads import HeadNotes, RequestHead, ResponseHead, field_lines, named_by, render_response, without_unfit_trailers
 from .sketch import ResponseSketch
 
@@ -69,7 +69,7 @@ def forwarded_head(
     `body` is the whole body, `None` when it is streamed with the declared `content_length` or `chunked`.
     """
     if shape is None:
-        shape = request_shape(tuple([name for name, _ in fields]))
+        shape = request_shape(names_of(fields))
     kept = _passed_on(fields, shape, client, scheme)
     had_length, has_host = shape.length >= 0, shape.host >= 0
     kept.append((b"x-request-id", plan.request_id.encode()))
@@ -130,16 +130,19 @@ def answer_fields(
     framed: bool,
     old_client: bool,
     close: bool,
-    date: bytes,
+    date: Callable[[], bytes],
 ) -> tuple[Fields, bool, bool]:
     """Make the answer's header fields. Returns them, whether the body is chunked, and whether it lasts until the close.
 
     `content` is a buffered body, `None` for one that streams. `bodiless` says that none is sent, whatever there is.
     `framed` says that the client's side marks the end by itself (HTTP/2); `old_client` speaks HTTP/1.0.
+    `date` makes a Date, for an answer that has none.
     """
     status = response.status_code
     given = response.headers.fields
-    shape = answer_shape(tuple([name for name, _ in given]))
+    shape = head.shape if given is head.fields else None
+    if shape is None:
+        shape = answer_shape(names_of(given))
     fields: Fields = list(compress(given, shape.kept))
     length = None if shape.length is None else given[shape.length][1]
     connection = _joined(given, shape.connection)
@@ -150,7 +153,7 @@ def answer_fields(
     for changes in plan.response_changes:
         fields = apply(changes, fields)
     if not dated:
-        fields.append((b"date", date))
+        fields.append((b"date", date()))
     chunked = until_close = False
     if status == 101:
         fields += [(b"connection", b"upgrade"), (b"upgrade", b"websocket")]
