@@ -13,7 +13,7 @@ from mitmproxy.test import taddons, tflow
 
 from mirrorgate.proxy.idle_addons import wish_of
 from mirrorgate.proxy.messages.heads import RequestHead, ResponseHead
-from mirrorgate.proxy.messages.sketch import Sketch, begin_response, draw
+from mirrorgate.proxy.messages.sketch import Sketch, begin_response, draw, sketch_of
 from mirrorgate.proxy.mitm import Hooks, new_client, stock_mode
 
 FLOW_HOOKS = ("requestheaders", "request", "responseheaders", "response", "error", "update")
@@ -36,7 +36,7 @@ def sketch(path: bytes = b"/v1/models", host: str = "models.example", *fields: t
         False,
         upgrade_field=b"Upgrade" in dict(fields),
     )
-    made = Sketch("1", head, b"http", host, 80, 0.0)
+    made = sketch_of("1", head, b"http", host, 80, 0.0)
     begin_response(made, ResponseHead(b"HTTP/1.1", 200, b"OK", ((b"Server", b"x"),), 0, False, False), 1.0)
     return made
 

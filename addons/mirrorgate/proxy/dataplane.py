@@ -40,7 +40,7 @@ from .downstream.crowd import Crowd
 from .downstream.door import ONE_AT_ONCE, Door, Doorway, deepen
 from .downstream.http2_limits import Http2Limits
 from .messages.heads import host_and_port
-from .messages.sketch import AnyFlow, Sketch
+from .messages.sketch import AnyFlow, sketch_of
 from .mitm import GatewayMode, Hooks
 from .tls_contexts import TlsContexts
 from .tls_transport import TlsTransport
@@ -278,7 +278,7 @@ class Dataplane:
             return inbound.flow
         head = inbound.head
         host, port = host_and_port(head.authority, client.port.logical)
-        return Sketch(self.director.new_id(), head, client.scheme, host, port, inbound.started)
+        return sketch_of(self.director.new_id(), head, client.scheme, host, port, inbound.started)
 
     def pool(self, plan: Plan) -> ClusterPool:
         """Return the pool of a plan's cluster."""

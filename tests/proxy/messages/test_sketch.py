@@ -9,7 +9,7 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 
 from mirrorgate.proxy.messages.heads import RequestHead, ResponseHead
-from mirrorgate.proxy.messages.sketch import ResponseSketch, Sketch, begin_response, draw, give_response
+from mirrorgate.proxy.messages.sketch import ResponseSketch, Sketch, begin_response, draw, give_response, sketch_of
 from mirrorgate.proxy.mitm import new_client, stock_mode
 
 CLIENT = new_client(("192.0.2.1", 4), ("192.0.2.2", 80), stock_mode(80))
@@ -21,7 +21,7 @@ ANSWER = ResponseHead(b"HTTP/1.0", 201, b"Made", ((b"Content-Type", b"text/plain
 @pytest.fixture
 def sketch() -> Sketch:
     """Make a sketch of a request that has just come."""
-    return Sketch("an id", HEAD, b"https", "a.example", 81, 7.0)
+    return sketch_of("an id", HEAD, b"https", "a.example", 81, 7.0)
 
 
 def test_a_drawn_flow_says_what_the_sketch_said(sketch: Sketch) -> None:
@@ -78,7 +78,7 @@ VALUES = st.binary(max_size=6).map(lambda value: value.hex().encode())
 def test_fields_read_as_in_a_flow(fields: tuple[tuple[bytes, bytes], ...]) -> None:
     """By name, in any case, and after one is removed; repeated fields begin alike."""
     head = ResponseHead(b"HTTP/1.1", 200, b"OK", fields, None, False, False)
-    ours = begin_response(Sketch("", HEAD, b"http", "a", 80, 0.0), head, 0.0).headers
+    ours = begin_response(sketch_of("", HEAD, b"http", "a", 80, 0.0), head, 0.0).headers
     theirs = http.Headers(fields)
     assert theirs.get("content-type", "none").startswith(ours.get("content-type", "none"))
     theirs.pop("expect", None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 from mitmproxy import http
 
 from ...errors import Refusal
@@ -29,32 +31,26 @@ _TAIL = 4
 """Pieces kept from the end of an answer, where its token usage stands."""
 
 
-class Answer:
+class Answer(msgspec.Struct, eq=False):
     """The answer of one exchange (`upstream_side.UpstreamUser`)."""
 
-    __slots__ = (
-        "_backlog", "_backlog_end", "_backlog_failure", "_buffer", "_buffered", "_carrier", "_chunked", "_head",
-        "_instead", "_room", "_stored", "_streaming", "_tail", "head_sent",
-    )  # fmt: skip
-
-    def __init__(self, carrier: Carrier) -> None:
-        self._carrier = carrier
-        self._head: ResponseHead | None = None
-        self.head_sent = False
-        """Whether the client has begun to get the upstream's answer."""
-        self._streaming = False
-        self._chunked = False
-        self._buffer: list[bytes] = []
-        self._buffered = 0
-        self._stored: list[bytes] = []
-        self._room = carrier.connection.storing or -1
-        """Bytes of a streamed body that may still be kept on the flow; negative: none is kept."""
-        self._tail: deque[bytes] = deque(maxlen=_TAIL)
-        self._backlog: list[bytes] = []
-        self._backlog_end: Fields | None = None
-        self._backlog_failure: Refusal | None = None
-        self._instead: Overridden | None = None
-        """What is sent in place of the upstream's answer."""
+    _carrier: Carrier
+    _room: int
+    """Bytes of a streamed body that may still be kept on the flow; negative: none is kept."""
+    _head: ResponseHead | None = None
+    head_sent: bool = False
+    """Whether the client has begun to get the upstream's answer."""
+    _streaming: bool = False
+    _chunked: bool = False
+    _buffer: list[bytes] = []
+    _buffered: int = 0
+    _stored: list[bytes] = []
+    _tail: deque[bytes] = msgspec.field(default_factory=partial(deque, maxlen=_TAIL))
+    _backlog: list[bytes] = []
+    _backlog_end: Fields | None = None
+    _backlog_failure: Refusal | None = None
+    _instead: Overridden | None = None
+    """What is sent in place of the upstream's answer."""
 
     # upstream.UpstreamUser
 
@@ -188,7 +184,8 @@ class Answer:
         if response.stream and not head.bodiless and not self._bodiless:
             self._streaming = True
             self._send_head()
-        self._catch_up()
+        if self._backlog or self._backlog_end is not None or self._backlog_failure is not None:
+            self._catch_up()
 
     def _catch_up(self) -> None:
         """Take what came while an addon was waited for."""
@@ -274,7 +271,7 @@ class Answer:
                 carrier.mirror.answer([response.raw_content])
             if carrier.tape is not None and response.raw_content:
                 carrier.tape.answer([response.raw_content])
-            self._send_head(b"" if self._bodiless else response.raw_content or b"")
+            self._send_head(response.raw_content or b"")
         if carrier.consulted is not None:
             carrier.consulted.end(response)
         self._read_usage()
@@ -292,16 +289,19 @@ class Answer:
         assert plan is not None
         if not carrier.inbound.ended or carrier.plane.leaving:
             carrier.close = True
+        bodiless = self._bodiless or response.status_code == 101
+        if bodiless and content:
+            content = b""  # what there is of it is for those who look
         fields, self._chunked, until_close = answer_fields(
             response,
             head,
             plan,
             content,
-            bodiless=self._bodiless or response.status_code == 101,
+            bodiless=bodiless,
             framed=carrier.connection.framed,
             old_client=carrier.inbound.head.version == b"HTTP/1.0",
             close=carrier.close,
-            date=carrier.plane.date(),
+            date=carrier.plane.date,
         )
         carrier.close = carrier.close or until_close
         carrier.facts.status = response.status_code
@@ -342,7 +342,7 @@ class Answer:
             ending.cut(carrier, Refusal.KILLED, hook=False)
             return
         if response.status_code != 101:  # an addon has refused the switch
-            self._send_head(b"" if self._bodiless else response.raw_content or b"")
+            self._send_head(response.raw_content or b"")
             carrier.finish()
             return
         self._send_head(b"")

@@ -119,7 +119,7 @@ class Carrier:
             forwarded_for=forwarded_for,
             client=f"{peer[0]}:{peer[1]}",
         )
-        self.answer = Answer(self)
+        self.answer = Answer(self, connection.storing or -1)
         self.hooks = FlowHooks(self)
         self.clocks = Clocks(self)
         self.close = not head.keep_alive

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ...errors import Refusal
 
 if TYPE_CHECKING:
@@ -24,19 +26,16 @@ _LATER = 1.0
 """Seconds until an exchange that is over its time is looked at again, when an addon is at work on it."""
 
 
-class Clocks:
+class Clocks(msgspec.Struct, eq=False):
     """The timers of one exchange. Delays in seconds; 0 is none."""
 
-    __slots__ = ("_carrier", "_swept", "_timers", "_unsent", "last_byte")
-
-    def __init__(self, carrier: Carrier) -> None:
-        self._carrier = carrier
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._unsent = 0
-        self._swept = 0.0
-        """The idle limit, where `sweep` looks after it; else 0."""
-        self.last_byte = time.monotonic()
-        """When a byte moved last, in either direction. Bytes only note their time; the timer looks when it fires."""
+    _carrier: Carrier
+    _timers: dict[str, asyncio.TimerHandle] = {}
+    _unsent: int = 0
+    _swept: float = 0.0
+    """The idle limit, where `sweep` looks after it; else 0."""
+    last_byte: float = msgspec.field(default_factory=time.monotonic)
+    """When a byte moved last, in either direction. Bytes only note their time; the timer looks when it fires."""
 
     def touch(self) -> None:
         """Take note that something has moved."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import msgspec
 from mitmproxy import http
 
 from ...errors import Refusal
@@ -30,23 +30,20 @@ _LAST = frozenset(("response", "error"))
 """The hooks that tell of the end."""
 
 
-class FlowHooks:
+class FlowHooks(msgspec.Struct, eq=False):
     """Calls the hooks of one flow."""
 
-    __slots__ = ("_carrier", "_held", "_later", "_queue", "_running", "_told", "pending")
-
-    def __init__(self, carrier: Carrier) -> None:
-        self._carrier = carrier
-        self._held: asyncio.Future[None] | None = None
-        self._running = False
-        self._queue: deque[asyncio.Future[None]] = deque()
-        """Who waits for a hook's handlers to return before another is called."""
-        self._later = 0
-        """How many wait there, or have been woken and not gone on yet."""
-        self._told = False
-        """Whether addons have been told of the end."""
-        self.pending = False
-        """Whether the answer waits for an addon."""
+    _carrier: Carrier
+    _held: asyncio.Future[None] | None = None
+    _running: bool = False
+    _queue: list[asyncio.Future[None]] = []
+    """Who waits for a hook's handlers to return before another is called."""
+    _later: int = 0
+    """How many wait there, or have been woken and not gone on yet."""
+    _told: bool = False
+    """Whether addons have been told of the end."""
+    pending: bool = False
+    """Whether the answer waits for an addon."""
 
     @property
     def busy(self) -> bool:
@@ -163,7 +160,7 @@ class FlowHooks:
             self._running = False
             carrier.clocks.touch()
             while self._queue:
-                turn = self._queue.popleft()
+                turn = self._queue.pop(0)
                 if not turn.done():  # its task may have been cancelled
                     turn.set_result(None)
                     break

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from mitmproxy import connection, http
 
 from ...resources.endpoints import Address
@@ -19,34 +20,28 @@ if TYPE_CHECKING:
 __all__ = ["ClientLink", "ClientSide", "Inbound"]
 
 
-class Inbound:
+class Inbound(msgspec.Struct, eq=False):
     """A request as it comes in. The exchange takes its pieces; `changed` is called when there is more."""
 
-    __slots__ = (
-        "began", "buffered", "carrier", "direct", "ended", "flow", "head",
-        "pieces", "received", "receiver", "started", "trailers", "welcome",
-    )  # fmt: skip
-
-    def __init__(self, head: RequestHead) -> None:
-        self.head = head
-        self.started = time.time()
-        """For people and records to read."""
-        self.began = time.monotonic()
-        """From which durations count."""
-        self.welcome = False
-        """Whether it is the one that a connection was let in for, however busy the gateway is meanwhile."""
-        self.pieces: list[bytes] = []
-        self.buffered = 0
-        self.received = 0
-        self.ended = False
-        self.trailers: Fields = ()
-        self.carrier: Carrier | None = None
-        self.receiver: BodyReceiver | None = None
-        """What receives the body in one piece, while it does."""
-        self.flow: http.HTTPFlow | None = None
-        """The flow that is replayed; `None` for a request of a client, which gets a new one."""
-        self.direct: Address | None = None
-        """Where a replayed request goes without being routed; `None` routes it."""
+    head: RequestHead
+    started: float = msgspec.field(default_factory=time.time)
+    """For people and records to read."""
+    began: float = msgspec.field(default_factory=time.monotonic)
+    """From which durations count."""
+    welcome: bool = False
+    """Whether it is the one that a connection was let in for, however busy the gateway is meanwhile."""
+    pieces: list[bytes] = []
+    buffered: int = 0
+    received: int = 0
+    ended: bool = False
+    trailers: Fields = ()
+    carrier: Carrier | None = None
+    receiver: BodyReceiver | None = None
+    """What receives the body in one piece, while it does."""
+    flow: http.HTTPFlow | None = None
+    """The flow that is replayed; `None` for a request of a client, which gets a new one."""
+    direct: Address | None = None
+    """Where a replayed request goes without being routed; `None` routes it."""
 
     def add(self, data: bytes) -> None:
         """Take a piece of the body as it arrives."""

@@ -10,26 +10,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
+import msgspec
 from mitmproxy import connection, flow, http
 
 from .heads import Fields, RequestHead, ResponseHead
 
-__all__ = ["AnyFlow", "ResponseSketch", "Sketch", "begin_response", "draw", "give_response"]
+__all__ = ["AnyFlow", "ResponseSketch", "Sketch", "begin_response", "draw", "give_response", "sketch_of"]
 
 type AnyFlow = http.HTTPFlow | Sketch
 
 type Stream = bool | Callable[[bytes], Iterable[bytes] | bytes]
 
 
-class _Headers:
+class _Headers(msgspec.Struct, eq=False):
     """The header fields of a message."""
 
-    __slots__ = ("fields",)
-
-    def __init__(self, fields: Fields) -> None:
-        self.fields = fields
+    fields: Fields
 
     def get(self, name: str, default: str) -> str:
         """Return the first value of a field; mitmproxy joins repeated ones, which the fields read here are not."""
@@ -46,92 +44,62 @@ class _Headers:
         return default
 
 
-class _Message:
+class _Message(msgspec.Struct, eq=False):
     """What requests and responses share. `data` is what mitmproxy calls the raw values behind a message."""
 
-    __slots__ = ("content", "headers", "stream", "timestamp_end", "timestamp_start", "trailers")
-
-    def __init__(self, fields: Fields, started: float) -> None:
-        self.headers = _Headers(fields)
-        self.content: bytes | None = None
-        self.trailers: http.Headers | None = None
-        self.stream: Stream = False
-        self.timestamp_start = started
-        self.timestamp_end: float | None = None
+    headers: _Headers
+    content: bytes | None
+    trailers: http.Headers | None
+    stream: Stream
+    timestamp_start: float
+    timestamp_end: float | None
+    version: bytes
 
     @property
     def raw_content(self) -> bytes | None:
         return self.content
 
-
-class _Request(_Message):
-    __slots__ = ("authority", "host", "method", "path", "port", "scheme", "version")
-
-    def __init__(self, head: RequestHead, scheme: bytes, host: str, port: int, started: float) -> None:
-        super().__init__(head.fields, started)
-        self.scheme = scheme
-        self.host = host
-        self.port = port
-        # As mitmproxy has it: a pseudo-header field, which HTTP/1 does not have.
-        self.authority = head.authority if head.version == b"HTTP/2.0" else b""
-        self.method = head.method
-        self.path = head.path
-        self.version = head.version
-
     @property
-    def data(self) -> _Request:
+    def data(self) -> Self:
         return self
 
 
-class ResponseSketch(_Message):
+class _Request(_Message, eq=False):
+    scheme: bytes
+    host: str
+    port: int
+    authority: bytes
+    """As mitmproxy has it: a pseudo-header field, which HTTP/1 does not have."""
+    method: bytes
+    path: bytes
+
+
+class ResponseSketch(_Message, eq=False):
     """A response that nobody has seen yet."""
 
-    __slots__ = ("alt_svc", "reason", "status_code", "version")
-
-    def __init__(self, head: ResponseHead, started: float) -> None:
-        super().__init__(head.fields, started)
-        self.status_code = head.status
-        self.reason = head.reason
-        self.version = head.version
-        self.alt_svc = head.alt_svc
-        """Whether there is an Alt-Svc field."""
-
-    @property
-    def data(self) -> ResponseSketch:
-        return self
+    status_code: int
+    reason: bytes
+    alt_svc: bool
+    """Whether there is an Alt-Svc field."""
 
 
-class Sketch:
+class Sketch(msgspec.Struct, eq=False):
     """A flow that nobody has seen yet."""
-
-    __slots__ = (
-        "comment",
-        "error",
-        "id",
-        "live",
-        "marked",
-        "metadata",
-        "request",
-        "response",
-        "server_conn",
-        "upgrade",
-    )
 
     intercepted: ClassVar[bool] = False
     is_replay: ClassVar[None] = None
 
-    def __init__(self, id: str, head: RequestHead, scheme: bytes, host: str, port: int, started: float) -> None:
-        self.id = id
-        self.request = _Request(head, scheme, host, port, started)
-        self.response: ResponseSketch | http.Response | None = None
-        self.error: flow.Error | None = None
-        self.metadata: dict[str, Any] = {}
-        self.server_conn: connection.Server | None = None
-        self.upgrade = head.upgrade_field
-        """Whether the request has an Upgrade field."""
-        self.live = True
-        self.marked = ""
-        self.comment = ""
+    id: str
+    request: _Request
+    upgrade: bool
+    """Whether the request has an Upgrade field."""
+    response: ResponseSketch | http.Response | None = None
+    error: flow.Error | None = None
+    metadata: dict[str, Any] = {}
+    server_conn: connection.Server | None = None
+    live: bool = True
+    marked: str = ""
+    comment: str = ""
 
     @property
     def has_alt_svc(self) -> bool:
@@ -142,11 +110,28 @@ class Sketch:
         return response is not None and any(name.lower() == b"alt-svc" for name, _ in response.headers.fields)
 
 
+def sketch_of(id: str, head: RequestHead, scheme: bytes, host: str, port: int, started: float) -> Sketch:
+    """Sketch the flow of a request whose head has come."""
+    version = head.version
+    authority = head.authority if version == b"HTTP/2.0" else b""
+    request = _Request(
+        _Headers(head.fields), None, None, False, started, None, version,
+        scheme, host, port, authority, head.method, head.path,
+    )  # fmt: skip
+    return Sketch(id, request, head.upgrade_field)
+
+
+def _response_of(head: ResponseHead, started: float) -> ResponseSketch:
+    return ResponseSketch(
+        _Headers(head.fields), None, None, False, started, None, head.version, head.status, head.reason, head.alt_svc
+    )
+
+
 def begin_response(flow: AnyFlow, head: ResponseHead, now: float) -> ResponseSketch | http.Response:
     """Give a flow, or its sketch, the response whose head has come."""
     response: ResponseSketch | http.Response
     if type(flow) is Sketch:
-        response = flow.response = ResponseSketch(head, now)
+        response = flow.response = _response_of(head, now)
         return response
     assert isinstance(flow, http.HTTPFlow)
     response = flow.response = http.Response(
@@ -163,7 +148,7 @@ def give_response(
     if type(flow) is Sketch:
         alt_svc = any(name.lower() == b"alt-svc" for name, _ in fields)
         head = ResponseHead(b"HTTP/1.1", status, reason, tuple(fields), len(body), False, False, alt_svc=alt_svc)
-        response = flow.response = ResponseSketch(head, now)
+        response = flow.response = _response_of(head, now)
         response.content, response.timestamp_end = body, now
     else:
         assert isinstance(flow, http.HTTPFlow)
