@@ -15,7 +15,7 @@ import pytest_asyncio
 from mirrorgate.testing.clients import Answer, Client, request_bytes
 from mirrorgate.testing.endpoint_picker import FakeEndpointPicker, Told
 from mirrorgate.testing.gateways import CHAT, RunningGateway, chat_body, running_gateway, write_manifests
-from mirrorgate.testing.manifests import Object, gateway, http_route, inference_pool, reference, traffic_policy
+from mirrorgate.testing.manifests import gateway, picked_pool, picker_service, traffic_policy
 from mirrorgate.testing.model_server.behaviour import Behaviour
 from mirrorgate.testing.model_server.server import FakeModelServer
 from mirrorgate.testing.processes import free_port
@@ -23,32 +23,6 @@ from mirrorgate.testing.processes import free_port
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 TIME_LIMIT = "3"
-
-
-def picker_service(name: str, *ports: int, clear: bool = False) -> list[Object]:
-    """Return a Service whose endpoints are pickers of this machine, each at a port of its own."""
-    protocol = {"appProtocol": "kubernetes.io/h2c"} if clear else {}
-    port = {"name": "grpc", "port": 9002, **protocol}
-    slices: list[Object] = [
-        {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {"name": f"{name}-{number}", "labels": {"kubernetes.io/service-name": name}},
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
-            "ports": [{"name": "grpc", "port": number, "protocol": "TCP"}],
-        }
-        for number in ports
-    ]
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [port]}}
-    return [service, *slices]
-
-
-def picked_pool(name: str, picker: str, *ports: int, mode: str = "FailClose") -> list[Object]:
-    """Return a pool that names its picker, and a route of its name."""
-    pool, *pods = inference_pool(name, *ports)
-    pool["spec"]["endpointPickerRef"] = {"name": picker, "port": {"number": 9002}, "failureMode": mode}
-    return [pool, *pods, http_route(name, reference(name, "InferencePool"))]
 
 
 @dataclass(frozen=True, slots=True)

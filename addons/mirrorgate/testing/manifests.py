@@ -20,6 +20,8 @@ __all__ = [
     "inference_pool",
     "mirror_cluster",
     "mirror_to",
+    "picked_pool",
+    "picker_service",
     "reference",
     "rule_cluster",
     "shadow_policy",
@@ -145,6 +147,32 @@ def token_rate_limit_policy(route: str, *limits: Object, **spec: Any) -> Object:
     """Return a TokenRateLimitPolicy of a route."""
     more = {"targetRefs": [_route(route)], "limits": list(limits), **spec}
     return _object("mirrorgate.dev/v1alpha1", "TokenRateLimitPolicy", route, **more)
+
+
+def picker_service(name: str, *ports: int, clear: bool = False) -> list[Object]:
+    """Return a Service whose endpoints are pickers of this machine, each at a port of its own."""
+    protocol = {"appProtocol": "kubernetes.io/h2c"} if clear else {}
+    port = {"name": "grpc", "port": 9002, **protocol}
+    slices: list[Object] = [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": f"{name}-{number}", "labels": {"kubernetes.io/service-name": name}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}],
+            "ports": [{"name": "grpc", "port": number, "protocol": "TCP"}],
+        }
+        for number in ports
+    ]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [port]}}
+    return [service, *slices]
+
+
+def picked_pool(name: str, picker: str, *ports: int, mode: str = "FailClose") -> list[Object]:
+    """Return a pool that names its picker, and a route of its name."""
+    pool, *pods = inference_pool(name, *ports)
+    pool["spec"]["endpointPickerRef"] = {"name": picker, "port": {"number": 9002}, "failureMode": mode}
+    return [pool, *pods, http_route(name, reference(name, "InferencePool"))]
 
 
 def backend_tls_policy(
