@@ -246,3 +246,23 @@ def test_the_cuts_of_an_answer_do_not_matter(interim: int, answer: bytes, draw: 
     assert cut.events == whole.events
     assert bool(cut_problem) == bool(problem)
     assert again.keep_alive == reader.keep_alive
+
+
+def test_it_is_known_whether_a_chunk_has_begun() -> None:
+    """From the end of a size line to the end of the chunk one has; behind the last there is none to come."""
+    chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    reads = (chunked, b"3\r\n", b"abc", b"\r", b"\n", b"1\r\na\r\n2\r\nb", b"b\r\n", b"0\r\n", b"a: b\r\n", b"\r\n")
+    reader = ResponseReader(Sink(), MAX_HEAD)
+    reader.begin(head=False)
+    known = []
+    for read in reads:
+        reader.feed(read)
+        known.append(reader.between_chunks)
+    assert known == [True, False, False, False, True, False, True, False, False, False]
+
+
+def test_a_body_that_has_no_chunks_is_never_between_them() -> None:
+    """Of a declared length, or until the close."""
+    for framing in (b"content-length: 9\r\n", b""):
+        _, reader, _ = read_response(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n", b"1\r\na\r\n")
+        assert not reader.between_chunks

@@ -20,6 +20,7 @@ from ..mitm import killed
 from . import ending, replying
 from .hooking import through
 from .overriding import Overridden, overridden, override_of, waits_for_the_end
+from .relaying import relay
 
 if TYPE_CHECKING:
     from .carrier import Carrier
@@ -313,6 +314,8 @@ class Answer(msgspec.Struct, eq=False):
                 content = chunk + last_chunk(response.trailers)
         reason = reason_sent(response, head)
         carrier.connection.send_head(response.status_code, reason, fields, content, response.trailers)
+        if content is None and self._chunked and self._room < 0:
+            relay(carrier, self._tail)
 
     def _break(self, refusal: Refusal) -> None:
         """End an answer that broke after its head: Envoy calls every such break a protocol error."""

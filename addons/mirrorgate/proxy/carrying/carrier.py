@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .capturing import Tape
     from .consulting import Consulted
     from .mirroring import MirrorHandle
+    from .relaying import Relay
     from .shaping import Shaped
 
 __all__ = ["Carrier"]
@@ -74,6 +75,8 @@ class Carrier:
     shaped: Shaped | None = None
     """What the rule's traffic policy asks of it; `None` where it asks nothing."""
     tape: Tape | None = None
+    relay: Relay | None = None
+    """What passes whole chunks of the answer on."""
     consulted: Consulted | None = None
     """The endpoint picker that chose, which is told of the answer."""
     upstream: UpstreamLink | None = None
@@ -334,6 +337,9 @@ class Carrier:
         self.finished = True
         self.clocks.stop()
         self.end()
+        if self.relay is not None:
+            self.relay.settle()
+            self.relay = None
         self.flow.live = False
         if self.room is not None:
             self.room.release()

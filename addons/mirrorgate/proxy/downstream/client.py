@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mitmproxy import connection, http
@@ -268,6 +268,10 @@ class ClientConnection(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         if not self._closed and not self._discarding:
             self.transport.write(data)
+
+    @property
+    def straight(self) -> Callable[[bytes], object]:
+        return self.transport.write
 
     @property
     def unsent(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -101,6 +101,11 @@ class ClientSide(Protocol):
     @property
     def storing(self) -> int:
         """Bytes of a streamed answer that are kept on its flow; 0 keeps none."""
+        ...
+
+    @property
+    def straight(self) -> Callable[[bytes], object] | None:
+        """What takes the chunks of a body as they are, until the exchange is over; `None` where they are not sent."""
         ...
 
     @property

@@ -203,6 +203,11 @@ class Http2Stream:
         return self.plane.storing
 
     @property
+    def straight(self) -> None:
+        """A piece of a body is framed for its stream."""
+        return
+
+    @property
     def unsent(self) -> int:
         return self._queued
 

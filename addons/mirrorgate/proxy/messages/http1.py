@@ -290,6 +290,8 @@ class ResponseReader(_Reader):
         self._interim = False
         self._switching: ResponseHead | None = None
         self._ended = True
+        self.between_chunks = False
+        """Whether no chunk of a body has begun, or the last that has is over; its size line may have come in part."""
         self.keep_alive = False
         """Whether the connection may carry another request, known at the end of a response; false for good after
         anything malformed."""
@@ -365,6 +367,7 @@ class ResponseReader(_Reader):
         if status == 101:
             self._switching = head
             return
+        self.between_chunks = head.chunked
         self._no_body = self._expecting_head and status not in (204, 304) and head.content_length != 0
         self._until_close = not head.bodiless and not head.chunked and head.content_length is None
         self._missing = 0 if head.bodiless else head.content_length or 0
@@ -376,6 +379,12 @@ class ResponseReader(_Reader):
             raise Malformed("a body in the answer to HEAD")
         self._missing -= len(data)
         self._sink.response_body(data)
+
+    def on_chunk_header(self) -> None:
+        self.between_chunks = False
+
+    def on_chunk_complete(self) -> None:
+        self.between_chunks = True
 
     def _tell(self, data: bytes) -> None:
         self._sink.response_body(data)
@@ -395,4 +404,5 @@ class ResponseReader(_Reader):
 
     def _end(self, trailers: Fields) -> None:
         self._ended = True
+        self.between_chunks = False
         self._sink.response_end(trailers)

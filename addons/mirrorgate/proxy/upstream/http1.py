@@ -50,6 +50,8 @@ class Upstream(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._trailers: Fields | None = None
         self._raw = False
+        self._gave_way = False
+        """Whether another protocol is at the socket."""
 
     streams = 1
     """Requests at a time."""
@@ -128,6 +130,17 @@ class Upstream(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
+    def give_way(self, protocol: asyncio.Protocol) -> None:
+        """Let another protocol be at the socket until the answer ends."""
+        if self._transport is not None:
+            self._gave_way = True
+            self._transport.set_protocol(protocol)
+
+    @property
+    def between_chunks(self) -> bool:
+        """Whether what comes next begins a chunk, or goes on with its size line."""
+        return self._reader.between_chunks
+
     def abort(self) -> None:
         """Hang up at once; the user, if any, is not told."""
         self.user = None
@@ -167,7 +180,7 @@ class Upstream(asyncio.Protocol):
             else:
                 self._deliver()
         except Exception:
-            self._bug()
+            self.bug()
 
     def eof_received(self) -> bool:
         if self._raw and self.user is not None:
@@ -181,7 +194,7 @@ class Upstream(asyncio.Protocol):
                 try:
                     self._deliver()
                 except Exception:
-                    self._bug()
+                    self.bug()
             else:
                 self._fail(Refusal.UPSTREAM_CLOSED)
         self.pool.lost(self)
@@ -203,6 +216,10 @@ class Upstream(asyncio.Protocol):
 
     def response_end(self, trailers: Fields) -> None:
         self._trailers = trailers
+        if self._gave_way:
+            self._gave_way = False
+            if self._transport is not None:
+                self._transport.set_protocol(self)
 
     def _deliver(self) -> None:
         if self._pieces:
@@ -214,7 +231,7 @@ class Upstream(asyncio.Protocol):
             if self.user is not None:
                 self.user.upstream_end(trailers)
 
-    def _bug(self) -> None:
+    def bug(self) -> None:
         """End a failure of whoever uses the connection as a failure of that exchange, and of no other."""
         if self.user is None:
             logger.exception("the gateway failed on an answer of %s", self.endpoint)

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import json
 import random
+from collections import deque
 from collections.abc import Callable
-from typing import Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final, cast
 
 from ...admission.cluster import Cluster
 from ...admission.limits import Limits
 from ...comparison.pairs import compare
 from ...comparison.policy import ComparisonPolicy
 from ...director import Director
+from ...exchange import Exchange
 from ...inference.apis import Api
 from ...inference.assembling import assemble
 from ...inference.requests import InferenceRequest, parse_request
 from ...inference.sse import EventDecoder
 from ...plans import Plan, RequestFacts
+from ...proxy.carrying.relaying import Relay
 from ...proxy.messages.heads import Fields, RequestHead
 from ...proxy.messages.http1 import RequestReader
 from ...resources.loading import Document, load
@@ -29,6 +33,10 @@ from ...scheduling.endpoints import EndpointHealth, Load
 from ...scheduling.in_flight import InFlight
 from ...snapshot import Snapshot
 from ..manifests import as_yaml, gateway, http_route, inference_pool, reference
+
+if TYPE_CHECKING:
+    from ...proxy.carrying.carrier import Carrier
+    from ...proxy.upstream.http1 import Upstream
 
 __all__ = ["OPERATIONS"]
 
@@ -136,6 +144,28 @@ def _again() -> Operation:
     return lambda: reader.feed(data)
 
 
+class _Server:
+    """Stands where a server's connection stands between two chunks."""
+
+    between_chunks = True
+
+    def data_received(self, data: bytes) -> None: ...
+
+
+def _relayed() -> Operation:
+    """Pass 100 events of a stream on that come one by one."""
+    carrier = SimpleNamespace(facts=Exchange("id", 0.0, 0.0, streamed=True), clocks=SimpleNamespace(last_byte=0.0))
+    relay = Relay(cast("Carrier", carrier), cast("Upstream", _Server()), len, deque(maxlen=4))
+    chunks = [b"%x\r\n%b\r\n" % (len(event), event) for event in _events(98)]
+    relay.data_received(chunks[0])
+
+    def passed() -> None:
+        for chunk in chunks:
+            relay.data_received(chunk)
+
+    return passed
+
+
 def _events(words: int, first: str = "word") -> list[bytes]:
     """Return a streamed completion, an event in each piece."""
     chunk = {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
@@ -189,6 +219,7 @@ OPERATIONS: dict[str, Callable[[], Operation]] = {
     "plan": _plan,
     "permit": _permit,
     "admit": _admit,
+    "relayed": _relayed,
     "sse": _sse,
     "assemble": _assemble,
     "diff": _diff,
