@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,17 +78,30 @@ class Worker:
                 assert await self.read(), self.messages
 
 
+class Listening(socket.socket):
+    """A listening socket of a process that may be out of descriptors."""
+
+    exhausted = 0
+    """How many more times accepting fails."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.exhausted:
+            self.exhausted -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().accept()
+
+
 class Rig:
     """The process, and workers that connect to it."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(self._path)
-        self._listening.listen()
-        self._listening.setblocking(False)
+        self.listening = Listening(socket.AF_UNIX)
+        self.listening.bind(self._path)
+        self.listening.listen()
+        self.listening.setblocking(False)
         loop = asyncio.get_running_loop()
-        self.process = SharedShadowProcess(loop, self._listening, Teller())
+        self.process = SharedShadowProcess(loop, self.listening, Teller())
         self.task = loop.create_task(self.process.run())
         self._open = contextlib.ExitStack()
 
@@ -107,7 +122,7 @@ class Rig:
         async with asyncio.timeout(30):
             await self.task
         self._open.close()
-        self._listening.close()
+        self.listening.close()
 
 
 @pytest.fixture
@@ -216,3 +231,11 @@ async def test_a_worker_that_leaves_gets_what_is_its_own_first(rig: Rig) -> None
             pass
     assert [message.id for message in one.messages if isinstance(message, LegFinished)] == ["1"]
     assert not any(isinstance(message, ShadowDropped) for message in one.messages)
+
+
+async def test_a_worker_is_taken_once_there_are_descriptors_again(rig: Rig) -> None:
+    """A flood of legs may use them all up; a worker that comes then waits, and those that come later are taken too."""
+    rig.listening.exhausted = 2
+    await rig.worker()
+    assert not rig.listening.exhausted
+    await rig.worker()

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS: Final = 0.05
 """How often a session that ends is looked at."""
+_EXHAUSTED_SECONDS: Final = 0.25
+"""Between two tries to take a worker while there are no descriptors."""
 
 
 class SharedShadowProcess:
@@ -67,8 +69,17 @@ class SharedShadowProcess:
             await self._close(session)
 
     async def _accept(self) -> None:
+        told = ""
         while True:
-            sock, _ = await self._loop.sock_accept(self._listening)
+            try:
+                sock, _ = await self._loop.sock_accept(self._listening)
+            except OSError as error:
+                if told != str(error):
+                    told = str(error)
+                    logger.error("a worker cannot be taken yet: %s", error)
+                await asyncio.sleep(_EXHAUSTED_SECONDS)
+                continue
+            told = ""
             sock.setblocking(False)
             session = Session(self._loop, sock, self._handle, self._ended)
             self._sessions.add(session)
