@@ -81,6 +81,13 @@ async def test_recorded_answers_are_compared(captures: Any, tmp_path: Path) -> N
     assert [standing.verdict for standing in tally.verdicts.values()] == ["HOLD"]
 
 
+async def test_every_conversation_is_closed_at_the_end(captures: Any, tmp_path: Path) -> None:
+    """However long the policy gathers their turns: nothing more is to come of a capture that is read."""
+    async with FakeModelServer() as server:
+        await played(entries(captures, 3), url(server, conversation_window=3600.0), tmp_path)
+    assert observations(tmp_path) == ("HOLD", 3)
+
+
 async def test_a_fresh_primary_and_its_noise(captures: Any, tmp_path: Path) -> None:
     """With `repeat` the primary is asked once more each time, and all answers to a request are one observation."""
     async with FakeModelServer() as primary, FakeModelServer() as candidate:

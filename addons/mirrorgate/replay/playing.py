@@ -32,6 +32,7 @@ from ..shadow.comparing import Comparer
 from ..shadow.connecting import ConnectionPool
 from ..shadow.holding import Holding
 from ..shadow.pipeline import Pipeline
+from ..shadow.policy import policy_of
 from ..shadow.sending import run_leg
 from ..shadow.uploading import Upload
 from ..shadow.verdicts import VerdictSink
@@ -53,8 +54,8 @@ _HELD: Final = 256 * 1024 * 1024
 _GRACE: Final = 10.0
 """Seconds that requests under way may take when the run is interrupted."""
 _JOURNAL_FILE: Final = 64 * 1024 * 1024
-_AFTERWARDS: Final = 120.0
-"""Seconds after the last arrival: every conversation is over then."""
+_AFTERWARDS: Final = 60.0
+"""Seconds after the end of a conversation that began with the last arrival: every one is over then."""
 _DETAILS: Final = 5
 
 
@@ -102,6 +103,8 @@ class Player:
         self._primaries: set[asyncio.Task[None]] = set()
         self._latest = 0.0
         """The capture's clock: the latest arrival that was sent."""
+        self._window = 0.0
+        """The longest time for which the turns of a conversation are gathered."""
         self._pipeline: Pipeline
         self._pool: ConnectionPool
 
@@ -145,7 +148,7 @@ class Player:
     async def _end(self) -> None:
         """Close every conversation, then the journal and the evidence."""
         if not self._under_way:
-            self._latest += _AFTERWARDS
+            self._latest += self._window + _AFTERWARDS
             self._pipeline.sweep()
         await self._pipeline.drain(0.0 if self._cut.is_set() else 1.0)
         self.tally.journal_lost = self._pipeline.counts().journal_lost
@@ -270,6 +273,7 @@ class Player:
             id, entry, request, targets, label, None if primary is None else primary.target, play.repeat
         )
         self._latest = max(self._latest, started.started)
+        self._window = max([self._window, *(policy_of(target.policy).conversation_window for target in targets)])
         self._under_way[id] = under_way
         self.tally.sent += len(found)
         self._pipeline.handle(started)
