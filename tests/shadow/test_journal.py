@@ -1,9 +1,11 @@
 """The journal survives crashes, full disks and company."""
 
+import base64
 import errno
 import gzip
 import json
 import os
+import random
 import resource
 import signal
 import stat
@@ -247,3 +249,22 @@ def test_what_a_crash_left_is_compressed_at_the_next_start(journals: Any, tmp_pa
     journal.wait_for_compression()
     assert {path.name for path in folder.iterdir()} == {"exchanges.jsonl", left.name + ".gz"}
     assert numbers(folder) == [1, 2]
+
+
+def test_two_processes_do_not_compress_the_same_file(journals: Any, tmp_path: Path) -> None:
+    """One that is being compressed is left alone: it is whole as soon as the plain one is gone."""
+    folder = tmp_path / "journal"
+    folder.mkdir(mode=0o700)
+    finished = folder / "exchanges-20260101T000000.000000Z.jsonl"
+    content = base64.b64encode(random.Random(1).randbytes(6 << 20))
+    finished.write_bytes(content)
+    half = finished.with_suffix(".jsonl.gz.tmp")
+    first = journals()
+    assert first.append(record(100))
+    while finished.exists() and not (half.exists() and half.stat().st_size > 5 << 20):
+        pass
+    second = journals()
+    assert second.append(record(101))
+    first.wait_for_compression()
+    assert not finished.exists()
+    assert gzip.decompress(finished.with_suffix(".jsonl.gz").read_bytes()) == content

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 __all__ = ["ACTIVE", "ROTATED", "Journal", "Write"]
 
@@ -203,7 +203,8 @@ class Journal:
         try:
             for path in sorted(self.folder.iterdir()):
                 if path.name.endswith(".jsonl.gz.tmp") and ROTATED.fullmatch(path.name.removesuffix(".tmp")):
-                    path.unlink(missing_ok=True)
+                    if not path.with_name(path.name.removesuffix(".gz.tmp")).exists():
+                        path.unlink(missing_ok=True)
                 elif ROTATED.fullmatch(path.name) and path.suffix == ".jsonl":
                     _compress(path)
             self._retain()
@@ -232,25 +233,37 @@ def _is_at(path: Path, descriptor: int) -> bool:
 def _compress(path: Path) -> None:
     """Replace a file by its gzip; a crash leaves the file whole, beside at most a temporary one.
 
-    When there is no room for the compressed file the plain one stays.
+    One that another process compresses or still writes is passed by: two that write the same compressed file would
+    leave a damaged one for a while, and for good if the slower one dies. When there is no room for the compressed file
+    the plain one stays.
     """
     temporary = path.with_suffix(".jsonl.gz.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with (
-            path.open("rb") as source,
-            os.fdopen(descriptor, "wb") as raw,
-            gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as target,
-        ):
-            shutil.copyfileobj(source, target, 1 << 18)
-            target.close()
-            raw.flush()
-            os.fsync(raw.fileno())
-        os.rename(temporary, path.with_suffix(".jsonl.gz"))
-        path.unlink()
+        # For writing, as the lock demands on network file systems.
+        with path.open("r+b") as source:
+            try:
+                fcntl.flock(source, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            if _is_at(path, source.fileno()):
+                _write_compressed(source, temporary)
+                os.rename(temporary, path.with_suffix(".jsonl.gz"))
+                path.unlink()
     except FileNotFoundError:
         # Another process that shares the folder compressed it, or the retention of one deleted it.
         temporary.unlink(missing_ok=True)
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _write_compressed(source: IO[bytes], temporary: Path) -> None:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with (
+        os.fdopen(descriptor, "wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as target,
+    ):
+        shutil.copyfileobj(source, target, 1 << 18)
+        target.close()
+        raw.flush()
+        os.fsync(raw.fileno())
