@@ -268,3 +268,23 @@ def test_two_processes_do_not_compress_the_same_file(journals: Any, tmp_path: Pa
     first.wait_for_compression()
     assert not finished.exists()
     assert gzip.decompress(finished.with_suffix(".jsonl.gz").read_bytes()) == content
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up(journals: Any, tmp_path: Path) -> None:
+    """A disk that is back is written again, and a file that was deleted is noticed, within seconds of any clock."""
+    clock = Clock()
+    journal = journals(clock=clock)
+    assert journal.append(record(1))
+    clock.now -= 86_400.0
+    (tmp_path / "journal" / "exchanges.jsonl").unlink()
+    assert journal.append(record(2))
+    assert numbers(tmp_path / "journal") == [2]
+    blocked = tmp_path / "blocked"
+    blocked.write_bytes(b"")
+    waiting = Journal(blocked, BIG, 0, clock)
+    assert not waiting.append(record(3))
+    blocked.unlink()
+    clock.now -= 86_400.0
+    assert waiting.append(record(4))
+    waiting.close()
+    assert numbers(blocked) == [4]

@@ -136,7 +136,8 @@ class Journal:
     def _open(self) -> bool:
         """Open the first file of the folder that no other process writes; false while a failed try is recent."""
         now = self._now()
-        if now < self._retry_at:
+        # A wait that is longer than any of ours is that of a clock that was set back.
+        if 0.0 < self._retry_at - now <= _RETRY_SECONDS:
             return False
         self._retry_at = now + _RETRY_SECONDS
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,7 +168,7 @@ class Journal:
     def _is_gone(self) -> bool:
         """Say whether the file was deleted under us, looking once a second."""
         now = self._now()
-        if now < self._look_at:
+        if 0.0 < self._look_at - now <= _LOOK_SECONDS:
             return False
         self._look_at = now + _LOOK_SECONDS
         return not os.fstat(self._descriptor).st_nlink
