@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mirrorgate.shadow.journal import Journal
 from mirrorgate.shadow.journal_reading import Damaged, Record, files_of, read
 from mirrorgate.shadow.recording import SCHEMA
 
@@ -65,3 +66,39 @@ def test_any_bytes_can_be_read(tmp_path: Path, data: bytes) -> None:
     for name, content in (("x.jsonl", data), ("y.jsonl.gz", data), ("z.jsonl.gz", gzip.compress(data))):
         (tmp_path / name).write_bytes(content)
         list(read([tmp_path / name]))
+
+
+def numbered(number: int) -> bytes:
+    return json.dumps({"schema": SCHEMA, "number": number}).encode()
+
+
+def test_what_is_rotated_while_it_is_read_is_read(tmp_path: Path) -> None:
+    """A report over a journal that is being written has every record that there was when it began, and each once."""
+    moment = iter(range(1_800_000_000, 1_900_000_000))
+    journal = Journal(tmp_path, 1, 0, lambda: float(next(moment)))
+    for number in range(3):
+        assert journal.append(numbered(number))
+    journal.wait_for_compression()
+    reading = read([tmp_path])
+    first = next(reading)
+    assert journal.append(numbered(3))
+    journal.wait_for_compression()
+    found = [first, *reading]
+    assert [each.value["number"] for each in found if isinstance(each, Record)] == [0, 1, 2]
+    assert len(found) == 3
+    journal.close()
+
+
+def test_what_is_compressed_while_others_are_read_is_read(tmp_path: Path) -> None:
+    """The plain file that was there when it began may be gone; its content is not."""
+    for day in (1, 2):
+        (tmp_path / f"exchanges-2026010{day}T000000.000000Z.jsonl").write_bytes(numbered(day) + b"\n")
+    reading = read([tmp_path])
+    first = next(reading)
+    journal = Journal(tmp_path, 1 << 30, 0, lambda: 1.0)
+    assert journal.append(numbered(3))
+    journal.wait_for_compression()
+    found = [first, *reading]
+    assert [each.value["number"] for each in found if isinstance(each, Record)] == [1, 2]
+    assert len(found) == 2
+    journal.close()
