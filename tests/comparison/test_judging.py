@@ -54,6 +54,21 @@ def test_a_conversation_is_one_observation() -> None:
     assert (judge.tallies()["errors"].count, judge.tallies()["errors"].total) == (1, 1.0)
 
 
+def test_a_verdict_that_was_told_is_latched() -> None:
+    """Turns of open conversations count to the coverage at once: what they complete is not taken back by a drop."""
+    judge = Judge(POLICY, "a")
+    judge.drop(400)
+    for number in range(300):
+        judge.observe({"errors": 0.0, "refusal": 0.0}, float(number) / 10)
+    assert judge.verdict().decision is Decision.HOLD
+    for number in range(100):
+        judge.observe({"errors": 0.0, "refusal": 0.0}, 30.0, f"talk {number}")
+    assert judge.verdict().decision is Decision.PROMOTE
+    judge.drop(100)
+    assert judge.verdict().decision is Decision.PROMOTE
+    assert judge.decision == (Decision.PROMOTE, None)
+
+
 losses = st.lists(
     st.tuples(st.sampled_from([-1.0, 0.0, 0.0, 1.0]), st.sampled_from([None, "x", "y"]), st.floats(0.0, 30.0)),
     max_size=50,

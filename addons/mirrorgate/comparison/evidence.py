@@ -41,8 +41,9 @@ class Tally:
     """Sum of the differences."""
     squares: float = 0.0
     spread_up: float = 0.0
-    """Sum of squared distances from a predicted mean that is not above 0, for the interval's upper end."""
+    """Sum of squared distances from a predicted mean that is not below 0, for the interval's upper end."""
     spread_down: float = 0.0
+    """The same of one that is not above 0, for its lower end."""
     log_ni: float = 0.0
     """Natural logarithm of the evidence for non-inferiority."""
     log_rej: float = 0.0

@@ -65,7 +65,10 @@ class Judge:
             self.advance(at)
             return
         self._coverage += Coverage(compared=1)
-        self._take(self._conversations.take(losses, at, conversation))
+        observations = self._conversations.take(losses, at, conversation)
+        self._take(observations)
+        if not observations:
+            self._latch()  # it counts to the coverage, and so may have decided
 
     def drop(self, count: int = 1) -> None:
         """Count mirrored exchanges that were not compared."""
