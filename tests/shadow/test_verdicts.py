@@ -48,9 +48,10 @@ class Process:
         policy: bytes = QUICK,
         subject: bytes = b"",
         control: str | None = None,
+        left: bool = False,
         **started: Any,
     ) -> Settled:
-        """Judge a pair in which production says hello."""
+        """Judge a pair in which production says hello, to a client that may have `left`."""
         self.sequence += 1
         new = self.new
         frame = new.started(
@@ -63,7 +64,7 @@ class Process:
         pair = Pair(
             self.sequence,
             frame,
-            new.finished(frame.id, new.chat("hello")),
+            new.finished(frame.id, new.chat("hello"), outcome="client_left" if left else "complete"),
             0,
             answer or answer_of(new, "hello"),
             target,
@@ -181,7 +182,7 @@ def test_a_client_that_leaves_and_a_control(process: Any, new: Any) -> None:
     live = process()
     live.pair(answer_of(new, "hullo"), policy=policy, control="hello")
     live.pair(answer_of(new, "hullo"), policy=policy)
-    live.pair(Answer(LegOutcome.CANCELLED, finished=1.0), policy=policy)
+    live.pair(Answer(LegOutcome.CANCELLED, finished=1.0), policy=policy, left=True)
     document = live.document()
     standings = {standing["name"]: standing for standing in document["standings"]}
     assert (standings["errors"]["pairs"], standings["divergence"]["pairs"]) == (2, 1)
@@ -199,6 +200,18 @@ def test_drops_lower_the_coverage(process: Any) -> None:
     coverage = live.document()["coverage"]
     assert (coverage["share"], coverage["dropped"]) == (0.25, 3)
     assert coverage["reasons"] == {"no_endpoints": 2, "queue_full": 1}
+
+
+def test_a_leg_that_we_cut_is_no_client_that_left(process: Any) -> None:
+    """A candidate that takes no uploads, or was under way at the end, was not compared: that lowers the coverage."""
+    live = process()
+    live.pair()
+    live.pair(Answer(LegOutcome.CANCELLED, finished=1.0))
+    document = live.document()
+    coverage = document["coverage"]
+    assert (coverage["compared"], coverage["unscored"], coverage["dropped"]) == (1, 0, 1)
+    assert coverage["reasons"] == {"cut": 1}
+    assert document["pairs"] == 1
 
 
 def test_conversations_are_closed_when_nothing_is_under_way(process: Any) -> None:

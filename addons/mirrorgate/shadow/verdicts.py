@@ -44,6 +44,8 @@ _LATEST_ARRIVAL: Final = 5.0
 """Seconds that a request may wait in the proxy before it is handed off: while nothing arrives, conversations are closed
 that much later."""
 
+_CUT: Final = "cut"
+"""Why a pair is not compared whose leg was ended by us."""
 _LATEST_END: Final = 900.0
 """Seconds after which no exchange is under way any more that began before what is compared changed."""
 
@@ -55,6 +57,8 @@ class _Evidence:
     judging: Judging
     observed: Observed
     """Without a ledger and a number, which it gets when it is committed."""
+    cut: bool = False
+    """Whether the leg was ended by us, and not for its client: the pair says nothing and was not compared."""
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +157,8 @@ class VerdictSink:
         question = None
         if judging.scorers and comparison.scored and is_scorable(comparison):
             question = question_of(parts, judging.scorers)
-        return Scored(_Evidence(judging, observed), judging.identity, losses, question)
+        cut = comparison.primary.scored and not comparison.candidate.scored
+        return Scored(_Evidence(judging, observed, cut), judging.identity, losses, question)
 
     def show(self, scored: Scored, record: bytes) -> None:
         evidence = scored.value
@@ -199,7 +204,9 @@ class VerdictSink:
     def _commit(self, evidence: _Evidence) -> None:
         observed = evidence.observed
         candidate = self._candidate(evidence.judging, observed.at)
-        if candidate is not None:
+        if candidate is not None and evidence.cut:
+            self._drop(candidate, {_CUT: 1})
+        elif candidate is not None:
             ledger = candidate.ledger
             self._take(
                 candidate,
