@@ -90,7 +90,7 @@ async def test_a_headless_gateway_imports_nothing_heavy(server: FakeModelServer,
 
 
 async def test_a_shadow_process_comes_with_the_first_mirror(server: FakeModelServer, tmp_path: Path) -> None:
-    """A gateway that mirrors nothing has none; the one that a reload brings gets its copies."""
+    """A gateway that mirrors nothing has none; the one that a reload brings gets the first copy, which waits for it."""
     port = free_port()
     config = tmp_path / "gateway.yaml"
     alone = [*gateway(port), backend("model", server.port), http_route("models", reference("model"))]
@@ -99,15 +99,17 @@ async def test_a_shadow_process_comes_with_the_first_mirror(server: FakeModelSer
         assert (await running.chat("models.test")).status == 200
         with pytest.raises(ProcessError, match="there are 0 shadow processes"):
             running.shadow_pid()
-        manifests(tmp_path, server, port)
-
-        async def up() -> bool:
-            return await running.admin.metric("mirrorgate_shadow_up") == 1
-
-        await running.admin.until(up, "no shadow process is started for the mirror")
         before = len(server.requests)
+        manifests(tmp_path, server, port)
+        await running.process.printed(lambda line: "configuration generation 2 takes effect" in line)
         assert (await running.chat("models.test")).status == 200
         await server.until(lambda: len(server.requests) == before + 2)
+
+        async def compared() -> bool:
+            return len(await running.admin.comparisons()) == 1
+
+        await running.admin.until(compared, "the first copy is not compared")
+        assert await running.admin.metric("mirrorgate_shadow_dropped_total") == 0
         shadow = running.shadow_pid()
         write_manifests(config, alone)
         await running.process.printed(lambda line: "configuration generation 3 takes effect" in line)

@@ -124,10 +124,64 @@ async def test_a_pair_goes_through_a_real_process(serve: Any, new: Any, bench: A
     assert mirror.channel.stats().sent == 1
 
 
-async def test_before_the_child_reads_exchanges_are_dropped(new: Any, bench: Any) -> None:
-    """A start that is not over, or is impossible, is `process_down`."""
-    mirror: Bench = bench(command=ChildCommand(("/nonexistent/python",)))
+async def test_what_comes_before_the_first_child_reads_is_compared(serve: Any, new: Any, bench: Any) -> None:
+    """From the moment of the start, an upload that streams meanwhile and the answer to it included."""
+
+    async def handler(reader: Reader, writer: Writer) -> None:
+        for _ in range(2):
+            await new.read_request(reader)
+            writer.write(new.chat("hi"))
+
+    port = await serve(handler)
+    mirror: Bench = bench()
+    whole = mirror.open(new.started("whole", [new.target(port)]))
+    streaming = mirror.open(new.started("streaming", [new.target(port)], body=None))
+    assert streaming.chunk(b'{"model": "m", "messages": ')
+    whole.finish(new.finished("whole", new.chat("hi")))
+    stats = mirror.channel.stats()
+    assert (stats.up, stats.sent, stats.open, stats.reserved > 0) == (False, 2, 1, True)
+    await mirror.up()
+    assert streaming.chunk(b"[]}")
+    streaming.end()
+    streaming.finish(new.finished("streaming", new.chat("hi")))
+    await mirror.until(lambda: len(mirror.of(Compared)) == 2)
+    assert {compared.id for compared in mirror.of(Compared)} == {"whole", "streaming"}
+    stats = mirror.channel.stats()
+    assert (stats.queued, stats.reserved, stats.dropped) == (0, 0, {})
+
+
+async def test_what_waits_for_the_first_child_is_bounded(new: Any, bench: Any) -> None:
+    """By the same bytes as what it does not keep up with."""
+    mirror: Bench = bench(queue_bytes=1 << 20)
+    body = json.dumps({"model": "m", "messages": "x" * 100_000}).encode()
+    opened = [mirror.channel.open(new.started(str(number), [new.target(1)], body=body)) for number in range(30)]
+    held = [each for each in opened if isinstance(each, Handle)]
+    assert 0 < len(held) < len(opened)
+    stats = mirror.channel.stats()
+    assert stats.queued + stats.reserved <= 1 << 20
+    assert stats.dropped == {MirrorDropReason.QUEUE_FULL: len(opened) - len(held)}
+    for handle in held:
+        handle.abort("enough")
+
+
+async def test_a_child_that_takes_long_is_not_waited_for(new: Any, bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that is too old says nothing of how fast a candidate is."""
+    monkeypatch.setattr("mirrorgate.shadow.channel._HOLD_SECONDS", 0.0)
+    mirror: Bench = bench()
     assert mirror.channel.open(new.started("a", [new.target(1)])) is MirrorDropReason.PROCESS_DOWN
+    await mirror.up()
+    mirror.open(new.started("b", [new.target(1)])).abort("enough")
+
+
+async def test_what_waits_for_a_child_that_cannot_be_started_is_given_up(new: Any, bench: Any) -> None:
+    """It is told of as what ends with a child, nothing is kept for it, and what comes later is `process_down`."""
+    mirror: Bench = bench(command=ChildCommand(("/nonexistent/python",)))
+    waiting = mirror.open(new.started("a", [new.target(1)]))
+    await mirror.until(lambda: (False, None, 0) in mirror.states)
+    stats = mirror.channel.stats()
+    assert (stats.reserved, stats.queued, stats.open) == (0, 0, 0)
+    waiting.finish(new.finished("a"))
+    assert mirror.channel.open(new.started("b", [new.target(1)])) is MirrorDropReason.PROCESS_DOWN
     assert mirror.channel.stats().dropped == {MirrorDropReason.PROCESS_DOWN: 1}
 
 

@@ -33,6 +33,8 @@ _STABLE_SECONDS: Final = 60.0
 """A child that lived this long is started again after the first, short pause."""
 _READY_SECONDS: Final = 60.0
 """How long a child may take until it reads; generous, because it runs at a low priority."""
+_HOLD_SECONDS: Final = 10.0
+"""For how long the first child's exchanges wait for it: some starts, but no copies that are older than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +96,29 @@ class ShadowChannel:
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._up = False
+        self._held_until = 0.0
+        """Until when exchanges are handed off that the child does not read yet, by the loop's clock."""
         self._restarts = 0
         self._sent = 0
         self._truncated = 0
         self._dropped: Counter[MirrorDropReason] = Counter()
 
     def start(self) -> None:
-        """Start the child in the background; until it reads, exchanges are dropped as `process_down`."""
+        """Start the child in the background.
+
+        Exchanges wait for the first one until it reads, within the budget; for a later one they are dropped as
+        `process_down`, since what has ended one child may end the next.
+        """
         if self._supervisor is None:
             loop = asyncio.get_running_loop()
-            self._supervisor = loop.create_task(self._supervise(), name="shadow process")
+            self._held_until = loop.time() + _HOLD_SECONDS
+            # Eager, so that there is a link to hand exchanges to when this returns.
+            self._supervisor = asyncio.Task(self._supervise(), loop=loop, name="shadow process", eager_start=True)
 
     async def stop(self, timeout: float) -> None:
         """Let the child finish what it has within `timeout` seconds, then end it. Safe to call twice."""
         self._stopping.set()
-        self._up = False
+        self._up, self._held_until = False, 0.0
         link = self._link
         if link is not None:
             await link.finish(timeout)
@@ -129,7 +139,7 @@ class ShadowChannel:
         `body_too_large` means that it could not fit even if nothing else was under way.
         """
         link = self._link
-        if link is None or not self._up:
+        if link is None or not (self._up or asyncio.get_running_loop().time() < self._held_until):
             return self._drop(MirrorDropReason.PROCESS_DOWN)
         room = max(0, started.reserved) + FINISH_ROOM
         least = len(started.body or b"")
@@ -209,6 +219,7 @@ class ShadowChannel:
             reason = await self._live()
             if self._stopping.is_set():
                 return
+            self._held_until = 0.0
             failures = 1 if loop.time() - born >= _STABLE_SECONDS else failures + 1
             pause = min(_BACKOFF_LAST, _BACKOFF_FIRST * 2.0 ** min(failures - 1, 10)) * self._rng.uniform(0.5, 1.0)
             logger.warning("the shadow process is gone (%s); starting it again in %.1f s", reason, pause)
@@ -219,25 +230,30 @@ class ShadowChannel:
 
     async def _live(self) -> str:
         """Run one life of the child and return why it ended."""
+        child_end = None
         try:
-            shared = self._options.shared
-            link = await (
-                Link.connect(shared, self._receive) if shared else Link.start(self._options.command, self._receive)
-            )
+            if self._options.shared:
+                link = Link.connect(self._options.shared, self._receive)
+            else:
+                link, child_end = Link.pair(self._receive)
         except OSError as error:
             return f"it cannot be started: {error}"
         self._link = link
         try:
-            if self._stopping.is_set():
-                link.end("stopped")
             for frame in (self._options.configure, *self._options.greeting()):
                 link.send(encode(frame))
+            if child_end is not None:
+                await link.start(self._options.command, child_end)
+            if self._stopping.is_set():
+                link.end("stopped")
             try:
                 async with asyncio.timeout(_READY_SECONDS):
                     await link.ready.wait()
             except TimeoutError:
                 link.end(f"it did not start within {_READY_SECONDS:.0f} s")
             reason = await asyncio.shield(link.ended)
+        except OSError as error:
+            return f"it cannot be started: {error}"
         finally:
             link.end("the channel is closed")
             self._forget()

@@ -26,22 +26,23 @@ _REAP_SECONDS: Final = 5.0
 
 
 class Link:
-    """A started child, or one that a supervisor has started.
+    """A child that is started, or one that a supervisor has started.
 
-    `ended` resolves, with a reason, once its socket is closed; it is reaped by `reap`.
+    What is sent before the child runs waits for it in the socket and the outbox. `ended` resolves, with a reason, once
+    the socket is closed; the child is reaped by `reap`.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sock: socket.socket,
-        process: subprocess.Popen[bytes] | None,
         on_message: Callable[[FromShadow], None],
     ) -> None:
+        sock.setblocking(False)
         self._loop = loop
         self._sock = sock
-        self._process = process
-        self._pid = None if process is None else process.pid
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pid: int | None = None
         self._on_message = on_message
         self._decoder = proxy_decoder()
         self.outbox = Outbox(loop, sock, lambda error: self._end(f"write failed: {error}"))
@@ -52,30 +53,30 @@ class Link:
         self.outbox.put((PREAMBLE,))
 
     @classmethod
-    async def start(cls, command: ChildCommand, on_message: Callable[[FromShadow], None]) -> Link:
-        """Start a child without blocking the loop. Raises OSError when it cannot be started."""
-        loop = asyncio.get_running_loop()
+    def pair(cls, on_message: Callable[[FromShadow], None]) -> tuple[Link, socket.socket]:
+        """Return a link to a child that `start` starts, and the child's end, which is for it. Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            ours.setblocking(False)
-            process = await asyncio.to_thread(start_child, command, theirs)
-        except BaseException:
-            ours.close()
-            raise
-        return cls(loop, ours, process, on_message)
+        return cls(asyncio.get_running_loop(), ours, on_message), theirs
+
+    async def start(self, command: ChildCommand, child_end: socket.socket) -> None:
+        """Start the child without blocking the loop. Raises OSError when it cannot be started."""
+        self._process = await asyncio.to_thread(start_child, command, child_end)
+        self._pid = self._process.pid
 
     @classmethod
-    async def connect(cls, path: str, on_message: Callable[[FromShadow], None]) -> Link:
-        """Connect to the child that a supervisor keeps running. Raises OSError when nothing listens there."""
-        loop = asyncio.get_running_loop()
+    def connect(cls, path: str, on_message: Callable[[FromShadow], None]) -> Link:
+        """Connect to the child that a supervisor keeps running. Raises OSError when nothing listens there.
+
+        The kernel takes a connection to a Unix socket in at once, or refuses it.
+        """
         ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)
         try:
-            ours.setblocking(False)
-            await loop.sock_connect(ours, path)
-        except BaseException:
+            ours.connect(path)
+        except OSError:
             ours.close()
             raise
-        return cls(loop, ours, None, on_message)
+        return cls(asyncio.get_running_loop(), ours, on_message)
 
     @property
     def pid(self) -> int | None:
