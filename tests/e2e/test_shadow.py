@@ -55,7 +55,7 @@ class Rig:
         async def there() -> bool:
             return len(await self.gateway.admin.comparisons()) >= count
 
-        await self.gateway.admin.until(there, f"there are not {count} comparisons", timeout=20.0)
+        await self.gateway.admin.until(there, f"there are not {count} comparisons", timeout=60.0)
         return await self.gateway.admin.comparisons()
 
     async def counted(self, metric: str, least: float = 1, **labels: str) -> None:
@@ -64,7 +64,7 @@ class Rig:
         async def there() -> bool:
             return await self.gateway.admin.metric(metric, **labels) >= least
 
-        await self.gateway.admin.until(there, f"{metric} {labels} stays under {least}", timeout=20.0)
+        await self.gateway.admin.until(there, f"{metric} {labels} stays under {least}", timeout=60.0)
 
 
 @contextlib.asynccontextmanager
