@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.proxy.messages.head_memory import HeadMemory
-from mirrorgate.proxy.messages.heads import Fields, Malformed, RequestHead
+from mirrorgate.proxy.messages.heads import Fields, Malformed, RequestHead, ResponseHead
 from mirrorgate.proxy.messages.http1 import RequestReader
+from mirrorgate.proxy.messages.http1_answers import ResponseReader
 
 
 class Sink:
@@ -136,9 +137,12 @@ def test_a_head_with_something_to_decide_is_not_kept(first: bytes) -> None:
     assert [head.notes for head in sink.heads] == [None] * len(sink.heads)
 
 
-def test_a_request_behind_a_last_one_is_none() -> None:
-    """Also one whose head is known."""
-    sink, left = read([whole(5), whole(5, b"connection: close"), whole(5)])
+@pytest.mark.parametrize("size", [5, 100_000])
+def test_a_request_behind_a_last_one_is_none(size: int) -> None:
+    """Also one whose head is known, and one behind a body that went past the parser."""
+    last = whole(size, b"connection: close")
+    cut = len(last) // 2
+    sink, left = read([whole(5), last[:cut], last[cut:], whole(5)])
     assert left[0]
     assert len(sink.heads) == 2
 
@@ -176,10 +180,10 @@ _BYTES = st.sampled_from(
 
 
 @st.composite
-def requests(draw: st.DataObject) -> bytes:  # type: ignore[misc]
+def requests(draw: st.DrawFn) -> bytes:
     """One of a few requests, which often follow one another, with a byte or two exchanged now and then."""
-    body = b"x" * draw(st.sampled_from([0, 1, 5, 10, 700]))  # type: ignore[operator]
-    made: bytes = draw(  # type: ignore[operator]
+    body = b"x" * draw(st.sampled_from([0, 1, 5, 10, 700]))
+    made: bytes = draw(
         st.sampled_from(
             [
                 GET,
@@ -195,9 +199,9 @@ def requests(draw: st.DataObject) -> bytes:  # type: ignore[misc]
             ]
         )
     )
-    if draw(st.integers(0, 3)) == 0:  # type: ignore[operator]
-        at = draw(st.integers(0, len(made)))  # type: ignore[operator]
-        made = made[:at] + draw(_BYTES) + made[at + draw(st.integers(0, 1)) :]  # type: ignore[operator]
+    if draw(st.integers(0, 3)) == 0:
+        at = draw(st.integers(0, len(made)))
+        made = made[:at] + draw(_BYTES) + made[at + draw(st.integers(0, 1)) :]
     return made
 
 
@@ -214,8 +218,164 @@ def test_what_is_known_again_means_what_it_would_mean(pieces: list[bytes], join:
 @given(st.binary(max_size=40), st.integers(0, 60))
 def test_nothing_is_read_beyond_what_came(tail: bytes, cut: int) -> None:
     """Whatever comes in place of the length and behind it."""
-    memory = HeadMemory()
+    memory: HeadMemory[RequestHead] = HeadMemory()
     sink, _ = read([whole(5)])
-    memory.keep(sink.heads[0], whole(5))
+    assert memory.keep(sink.heads[0], whole(5), length=1)
     known = memory.recall(whole(5)[:cut] + tail)
     assert known is None or known[0].content_length == len(whole(5)[:cut] + tail) - known[1]
+
+
+# Answers
+
+NOON = b"Sun, 22 Nov 2026 12:00:00 GMT"
+LATER = b"Mon, 23 Nov 2026 00:00:01 GMT"
+
+
+class Answers:
+    """Notes what a reader of answers tells, pieces of a body joined."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+        self.heads: list[ResponseHead] = []
+
+    def response_head(self, head: ResponseHead) -> None:
+        self.heads.append(head)
+        self.events.append(head)
+
+    def response_body(self, data: bytes) -> None:
+        if isinstance(self.events[-1], bytes):
+            data = self.events.pop() + data  # type: ignore[operator]
+        self.events.append(data)
+
+    def response_end(self, trailers: Fields) -> None:
+        self.events.append(("end", trailers))
+
+
+def answered(
+    answers: Iterable[tuple[bytes, bool]], *, cut: bool = False
+) -> tuple[Answers, HeadMemory[ResponseHead], tuple[str, bool]]:
+    """Feed answers, each to a request that may be HEAD, for as long as their connection may be used again; `cut` has
+    each of them parsed."""
+    sink = Answers()
+    reader = ResponseReader(sink, 4096)
+    error = ""
+    try:
+        for data, head in answers:
+            reader.begin(head=head)
+            for piece in parsed([data]) if cut else [data]:
+                reader.feed(piece)
+            if not reader.keep_alive:
+                break
+    except Malformed as malformed:
+        error = str(malformed)
+    return sink, reader.memory, (error, reader.keep_alive)
+
+
+def ok(size: int, *fields: bytes, date: bytes = NOON, status: bytes = b"200 OK") -> bytes:
+    """Return the bytes of an answer with a body of so many bytes."""
+    lines = (b"HTTP/1.1 " + status, b"Date: " + date, b"content-length: %d" % size, b"content-type: a/b", *fields)
+    return b"\r\n".join((*lines, b"", b"x" * size))
+
+
+def test_the_same_answer_is_known_again_at_another_time() -> None:
+    """With its own length and date."""
+    pieces = [ok(5), ok(5), ok(70), ok(5, date=LATER), ok(0), ok(9, date=LATER)]
+    sink, memory, left = answered([(piece, False) for piece in pieces])
+    assert memory.recall(ok(12, date=LATER)) is not None
+    assert [(head.content_length, dict(head.fields)[b"Date"]) for head in sink.heads] == [
+        (5, NOON), (5, NOON), (70, NOON), (5, LATER), (0, NOON), (9, LATER),
+    ]  # fmt: skip
+    other, _, otherwise = answered([(piece, False) for piece in pieces], cut=True)
+    assert (sink.events, left) == (other.events, otherwise)
+    assert left == ("", True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ok(5, date=b"Sun, 22 Nov 2026 12:00:0\x00 GMT"),
+        ok(5, date=b"Sun, 22 Nov 2026 12:00\r\nX: G"),
+        ok(5, date=b"Sunday, 22-Nov-26 12:00:00 GM"),
+        ok(5, date=b""),
+        ok(5)[:-1],
+        ok(5) + b"x",
+        ok(5) + ok(5),
+        ok(5, status=b"206 OK"),
+        ok(5, b"x: 1"),
+        ok(5).replace(b"th: 5", b"th: +5"),
+    ],
+)
+def test_another_answer_is_parsed(data: bytes) -> None:
+    """A date that is none, more or less than one answer, another status."""
+    _, memory, _ = answered([(ok(5), False)])
+    assert memory.recall(data) is None
+    answers = [(ok(5), False), (data, False), (ok(5), False)]
+    sink, _, left = answered(answers)
+    other, _, otherwise = answered(answers, cut=True)
+    assert (sink.events, left) == (other.events, otherwise)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ok(5, b"connection: close"),
+        ok(5, b"transfer-encoding: chunked"),
+        ok(5).replace(b"1.1", b"1.0"),
+        ok(0, status=b"204 No Content"),
+        ok(0, status=b"304 Not Modified"),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + ok(5),
+    ],
+)
+def test_an_answer_with_something_to_decide_is_not_kept(data: bytes) -> None:
+    """About its framing, or what follows it."""
+    _, memory, _ = answered([(data, False)])
+    assert memory.recall(data) is None
+
+
+def test_an_answer_to_head_has_no_body() -> None:
+    """However well its head is known, and whatever comes."""
+    sink, _, left = answered([(ok(5), False), (ok(5)[:-5], True), (ok(0), False), (ok(0), True), (ok(0), False)])
+    assert [head.bodiless for head in sink.heads] == [False, True, False, True, False]
+    assert sink.events[3:6] == [sink.heads[1], ("end", ()), sink.heads[2]]
+    assert left == ("", True)
+    _, _, left = answered([(ok(5), False), (ok(5), True)])
+    assert left == ("a body in the answer to HEAD", False)
+
+
+@st.composite
+def _answers(draw: st.DrawFn) -> tuple[bytes, bool]:
+    """One of a few answers, which often follow one another, with a byte or two exchanged now and then."""
+    size = draw(st.sampled_from([0, 1, 5, 10, 700]))
+    date = draw(st.sampled_from([NOON, NOON, LATER]))
+    plain = ok(size, date=date)
+    made = draw(
+        st.sampled_from(
+            [
+                plain,
+                plain,
+                plain,
+                ok(size, b"connection: close", date=date),
+                ok(size, date=date, status=b"503 Service Unavailable"),
+                ok(0, date=date, status=b"204 No Content"),
+                ok(size, b"date: " + date, date=date),
+                plain.replace(b"content-length: ", b"Content-LENGTH:\t0"),
+                plain.replace(b"1.1", b"1.0"),
+                b"HTTP/1.1 100 Continue\r\n\r\n" + plain,
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+                b"HTTP/1.1 200 OK\r\n\r\nuntil the close",
+            ]
+        )
+    )
+    if draw(st.integers(0, 3)) == 0:
+        at = draw(st.integers(0, len(made)))
+        made = made[:at] + draw(_BYTES) + made[at + draw(st.integers(0, 1)) :]
+    return made, draw(st.integers(0, 9)) == 0
+
+
+@given(st.lists(_answers(), min_size=2, max_size=6))
+def test_an_answer_that_is_known_again_means_what_it_would_mean(answers: list[tuple[bytes, bool]]) -> None:
+    """The same events, the same heads and the same end, whether heads are remembered or parsed."""
+    sink, _, left = answered(answers)
+    other, _, otherwise = answered(answers, cut=True)
+    assert (sink.events, left) == (other.events, otherwise)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirrorgate.proxy.messages.heads import Fields, Malformed, ResponseHead
-from mirrorgate.proxy.messages.http1 import MAX_HEADER_FIELDS, ResponseReader
+from mirrorgate.proxy.messages.http1 import MAX_HEADER_FIELDS
+from mirrorgate.proxy.messages.http1_answers import ResponseReader
 
 MAX_HEAD = 4096
 

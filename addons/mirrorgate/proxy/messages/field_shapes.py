@@ -90,6 +90,8 @@ class AnswerShape(msgspec.Struct, frozen=True):
     connection: tuple[int, ...]
     length: int | None
     dated: bool
+    date: int
+    """Its place, -1 where there is none, or more than one."""
     plain: bool
     """Whether no field that means something is repeated, and there is nothing about framing but a length."""
     content_type: int
@@ -131,6 +133,7 @@ def answer_shape(names: tuple[bytes, ...]) -> AnswerShape:
         connection=_places(lower, b"connection"),
         length=lengths[-1] if lengths else None,
         dated=b"date" in lower,
+        date=lower.index(b"date") if lower.count(b"date") == 1 else -1,
         plain=_is_plain(lower, _PLAIN_BACK),
         content_type=lower.index(b"content-type") if b"content-type" in lower else -1,
         alt_svc=b"alt-svc" in lower,

@@ -14,7 +14,7 @@ from mitmproxy import connection, http
 from ...errors import Refusal
 from ...resources.server_tls import ServerTls
 from ..messages.heads import Fields, Malformed, ResponseHead, field_lines
-from ..messages.http1 import ResponseReader
+from ..messages.http1_answers import ResponseReader
 from ..messages.rendering import last_chunk
 from ..mitm import note_end, note_open
 from ..tls_transport import pieces_of

@@ -16,7 +16,8 @@ from ...inference.assembling import assemble
 from ...inference.requests import parse_request
 from ...inference.sse import Event, EventDecoder
 from ...proxy.messages.heads import Fields, Malformed, RequestHead, ResponseHead
-from ...proxy.messages.http1 import MAX_HEADER_FIELDS, RequestReader, ResponseReader
+from ...proxy.messages.http1 import MAX_HEADER_FIELDS, RequestReader
+from ...proxy.messages.http1_answers import ResponseReader
 from ...replay.batch_source import read_batch
 from ...replay.gor_source import read_gor
 from ...replay.har_source import read_har
