@@ -138,6 +138,7 @@ def test_bytes_behind_an_answer_poison_the_connection(fields: bytes, extra: byte
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
         OK + b"x: " + b"y" * MAX_HEAD,
         OK + b"x: y\r\n" * (MAX_HEADER_FIELDS + 2),
+        b"HTTP/1.1 200 " + b"y" * MAX_HEAD + b"y\r\ncontent-length: 2\r\n\r\nab",
         b"HTTP/1.1 100 Continue\r\nx: " + b"y" * MAX_HEAD,
     ],
 )

@@ -10,7 +10,7 @@ from typing import Protocol
 import httptools
 
 from .head_memory import HeadMemory
-from .heads import Fields, Malformed, ResponseHead, response_head
+from .heads import Fields, Malformed, ResponseHead, response_head, too_large
 from .http1 import Reader
 
 __all__ = ["ResponseReader", "ResponseSink"]
@@ -119,6 +119,8 @@ class ResponseReader(Reader):
 
     def on_status(self, reason: bytes) -> None:
         self._reason += reason
+        if len(self._reason) > self._max_head:
+            raise too_large()
 
     def on_headers_complete(self) -> None:
         fields = self._take_fields()
