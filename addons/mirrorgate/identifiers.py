@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from operator import itemgetter
 
 __all__ = ["new_id"]
 
 _FIXED = ~(0xF << 76 | 0x3 << 62)
 _VERSION_4 = 0x4 << 76 | 0x2 << 62
+_PARTS = itemgetter(slice(8), slice(8, 12), slice(12, 16), slice(16, 20), slice(20, None))
 
 
 def new_id(rng: random.Random) -> str:
     """Draw a UUID of version 4 (RFC 9562, 5.4). `uuid.UUID` costs four times as much, and each request needs two."""
-    text = f"{rng.getrandbits(128) & _FIXED | _VERSION_4:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return "-".join(_PARTS(f"{rng.getrandbits(128) & _FIXED | _VERSION_4:032x}"))

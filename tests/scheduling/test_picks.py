@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mirrorgate.resources.endpoints import Address
-from mirrorgate.scheduling.endpoints import EndpointView, Load
+from mirrorgate.scheduling.endpoints import EndpointHealth, EndpointView, Load, endpoint_views
+from mirrorgate.scheduling.in_flight import InFlight
 from mirrorgate.scheduling.picks import Pick, PickState, Scored
 
 ADDRESS = Address("127.0.0.1", 1)
@@ -40,3 +41,17 @@ def test_what_was_sent_is_remembered_where_it_went() -> None:
     assert state.prefixes.match([1, 2]) == {"b": 1}
     state.retain(["a"])
     assert state.prefixes.match([1, 2]) == {}
+
+
+def test_one_endpoint_is_seen_as_many_are() -> None:
+    """Nothing is kept of it from one pick to the next, and what was seen stays as it was."""
+    address, in_flight, state = Address("10.0.0.1", 80), InFlight(), PickState()
+    health = {"10.0.0.1:80": EndpointHealth(Load(waiting=2, at=5.0))}
+    targets = {str(address): address}
+    before = state.views((address,), health, in_flight)
+    permits = [in_flight.acquire("10.0.0.1:80", at) for at in (4.0, 6.0)]
+    assert list(state.views((address,), health, in_flight)) == endpoint_views(targets, health, in_flight)
+    assert state.views((address,), health, in_flight)[0].in_flight == len(permits)
+    assert before[0].in_flight == 0
+    health["10.0.0.1:80"] = EndpointHealth(healthy=False)
+    assert list(state.views((address,), health, in_flight)) == endpoint_views(targets, health, in_flight)

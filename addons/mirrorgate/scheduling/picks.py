@@ -11,7 +11,7 @@ import msgspec
 
 from ..resources.endpoints import Address
 from .board import Board, largest_block
-from .endpoints import EndpointHealth, EndpointView
+from .endpoints import EndpointHealth, EndpointView, view_of
 from .in_flight import InFlight
 from .maglev import MaglevTable
 from .prefixes import PrefixIndex, cache_blocks
@@ -123,6 +123,9 @@ class PickState:
         `ejected` are unhealthy to the cluster `by`, and to no other. Where all endpoints would be unhealthy by it, the
         ejected are left out, so that no pick takes them for want of others.
         """
+        if len(addresses) == 1 and not ejected:
+            [address], self._sight = addresses, None
+            return (view_of(str(address), address, health.get(str(address)), in_flight),)  # nothing to be kept
         if not ejected:
             sight = self._sight = self._look("", addresses)
             return sight.views(health, in_flight, ejected)

@@ -69,7 +69,7 @@ class ClusterPool:
 
         `reusable` says that its request has ended well; of an HTTP/2 connection that is one of many.
         """
-        assert isinstance(used, Upstream | UpstreamStream)
+        assert isinstance(used, (Upstream, UpstreamStream))
         used.user = None
         upstream: _Link = used.link
         if upstream is not used:
@@ -128,6 +128,8 @@ class ClusterPool:
     def _do(self, actions: list[Action[Waiter, _Link]], waiter: Waiter | None = None) -> None:
         """Carry actions out, and those that follow from them; one after another, since a server that has closed a
         thousand idle connections must not nest a thousand calls."""
+        if not actions:
+            return
         todo = deque(actions)
         while todo:
             action = todo.popleft()
