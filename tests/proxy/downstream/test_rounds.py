@@ -33,6 +33,27 @@ async def test_a_round_that_is_asked_to_go_on_at_once_has_no_rest() -> None:
     assert told.count(0.0) >= 20
 
 
+async def test_short_rounds_are_told_of_when_they_are_asked_for() -> None:
+    """Behind a long one, for as long as whoever is told says so."""
+    loop, told = asyncio.get_running_loop(), list[float]()
+
+    def take(worked: float, rested: float, now: float) -> bool:
+        told.append(worked)
+        return len(told) < 3
+
+    rounds = Rounds(take, 0.02)
+    rounds.watch(loop)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not told
+    time.sleep(0.03)  # noqa: ASYNC251 - a handler that blocks
+    for _ in range(20):
+        await asyncio.sleep(0)
+    rounds.leave()
+    assert len(told) == 3
+    assert told[0] >= 0.03
+
+
 async def test_the_loop_is_left_as_it_was() -> None:
     """Nothing is told any more, and another one may watch; leaving twice is harmless."""
     loop, told = asyncio.get_running_loop(), list[float]()

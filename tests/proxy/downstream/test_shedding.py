@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirrorgate.admission.overload import Overload
 from mirrorgate.proxy.downstream.client_side import Inbound
@@ -44,6 +46,21 @@ async def test_copies_are_left_out_first(run: Any, behind: float, control: bool,
     assert not shedding.late
     assert not shedding.refuses(Inbound(HEAD))
     assert (await (await running.client()).request("GET", "/")).status == 200
+
+
+@given(st.lists(st.tuples(st.floats(0, 0.2), st.sampled_from((0.0, 0.0, 0.0, 0.001, 0.02))), max_size=80))
+def test_a_short_round_matters_only_where_it_says_so(rounds: list[tuple[float, float]]) -> None:
+    """Who leaves out the others decides as one who is told of every round."""
+    every, some = (Shedding(None, Overload(0.1)) for _ in range(2))  # type: ignore[arg-type]
+    now, wanted = 0.0, False
+    for worked, rested in rounds:
+        now += worked + rested
+        every.observe(worked, rested, now)
+        if worked > 0.1 / 25 or wanted:
+            wanted = some.observe(worked, rested, now)
+        decided = [(each.control, each.mirrors, each.requests, each._overload.wary) for each in (every, some)]
+        assert decided[0] == decided[1]
+        assert [sample.value for sample in every.samples()] == [sample.value for sample in some.samples()]
 
 
 async def test_the_metrics_say_what_is_shed(run: Any) -> None:

@@ -23,10 +23,13 @@ class Rounds:
 
     Args:
         told: gets how long a round worked, how long the loop rested behind it, and the time then; seconds, monotonic.
+            Returns whether it wants to hear of the next round, however short.
+        long: seconds; of a round that works no longer `told` hears when it has asked to.
     """
 
-    def __init__(self, told: Callable[[float, float, float], object]) -> None:
+    def __init__(self, told: Callable[[float, float, float], object], long: float = 0.0) -> None:
         self._told = told
+        self._long = long
         self._selector: Any = None
         self.began = time.monotonic()
         """When the round under way began."""
@@ -39,15 +42,18 @@ class Rounds:
         if selector is None or "select" in vars(selector):
             return False
         select = selector.select
-        clock, told = time.monotonic, self._told
+        clock, told, long = time.monotonic, self._told, self._long
+        wanted: object = False
 
         def watched(timeout: float | None = None) -> Any:
+            nonlocal wanted
             ended = clock()
             found = select(timeout)
-            began = clock()
-            rested = began - ended if timeout != 0 and len(found) < _CROWD else 0.0
-            told(ended - self.began, rested, began)
-            self.began = began
+            worked = ended - self.began
+            self.began = began = clock()
+            if worked > long or wanted:
+                rested = began - ended if timeout != 0 and len(found) < _CROWD else 0.0
+                wanted = told(worked, rested, began)
             return found
 
         self._selector = selector

@@ -35,7 +35,7 @@ class Shedding:
     """What the data plane asks before it takes work on."""
 
     def __init__(self, plane: Dataplane, overload: Overload) -> None:
-        self._rounds = Rounds(self.observe)
+        self._rounds = Rounds(self.observe, overload.target)
         self.refusals = Refusals(plane)
         self._overload = overload
         self._spent = 0.0
@@ -55,12 +55,15 @@ class Shedding:
         self._rounds.leave()
         self.tell()
 
-    def observe(self, worked: float, rested: float, now: float) -> None:
-        """Take a round of the event loop."""
-        if self._overload.round(worked, rested, now):
+    def observe(self, worked: float, rested: float, now: float) -> bool:
+        """Take a round of the event loop. Whether the next matters, even if it is in time."""
+        overload = self._overload
+        if overload.round(worked, rested, now):
             self._tell(now)
-        if self._overload.wary:
+        if overload.wary:
             self._spent = time.thread_time()
+            return True
+        return overload.shed is not Shed.NOTHING
 
     @property
     def late(self) -> bool:
