@@ -44,10 +44,10 @@ async def test_a_blocked_loop_sheds_until_it_runs_again(snapshot: Snapshot) -> N
         block()
         await until(lambda: active(shedding) == 1)
         assert shedding.mirrors
+        await until(lambda: sum(lag > 0.02 for lag in lags) >= 2)
         blocked = False
         await until(lambda: not shedding.control and active(shedding) == 0)
         watch.stop()
-    assert sum(lag > 0.02 for lag in lags) >= 2
 
 
 def active(shedding: Shedding) -> float:

@@ -16,8 +16,8 @@ __all__ = ["LagWatch"]
 
 logger = logging.getLogger("mirrorgate")
 
-_INTERVAL = 0.025
-"""Seconds between measurements, and between batches of what was refused."""
+_INTERVAL = 0.1
+"""Seconds between measurements, and between batches of what was refused. An idle process is woken for each."""
 
 
 class LagWatch:
