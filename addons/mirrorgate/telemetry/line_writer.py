@@ -20,8 +20,9 @@ __all__ = ["LineWriter"]
 
 logger = logging.getLogger(__name__)
 
-_BATCH_SECONDS = 0.05
-"""The thread waits this long for company after the first line."""
+_BATCH_SECONDS = 0.25
+"""The thread waits this long for company after the first line: with every batch it takes the interpreter from the event
+loop twice."""
 _RETRY_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
 """How often the thread looks whether the file was renamed."""
