@@ -118,8 +118,8 @@ class Gateway:
                 return
             if _LIVE_OPTIONS & updated:
                 settings_of(ctx.options)
-                self._configuration.read()
-                self._restart_watch()
+                if self._configuration.read():
+                    self._restart_watch()
                 self._listening.apply(self._configuration.snapshot)
             if updated & ({option.name for option in OPTIONS} | {"stream_large_bodies", "body_size_limit"}):
                 self.plane.settings = settings_of(ctx.options)

@@ -57,12 +57,15 @@ class Configuration:
         """Whether it is known where the configuration comes from."""
         return self._source is not None or self.cluster is not None
 
-    def read(self) -> None:
-        """Read what `gateway_config` names. Raises ConfigProblems, or ValueError for clashing options."""
+    def read(self) -> bool:
+        """Read what `gateway_config` names, and tell whether it is to be followed anew.
+
+        Raises ConfigProblems, or ValueError for clashing options.
+        """
         configured = ctx.options.gateway_config
         if "kubernetes" in configured:
             self._read_cluster(configured)
-            return
+            return self.server is None
         if self.cluster is not None:
             raise ValueError("gateway_config cannot change from kubernetes to files while the gateway runs")
         self._source = FileSource(paths_of(configured, quickstart()))
@@ -70,6 +73,7 @@ class Configuration:
         compilation = compile_reading(self._source.read(), self.snapshot.generation + 1, options)
         bindings(compilation.snapshot, ctx.options.gateway_bind, ctx.options.gateway_port_offset)
         self._take(compilation)
+        return True
 
     async def follow(self) -> None:
         """Let changes take effect, or refuse them whole."""
