@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,18 @@ def test_types_that_are_not_ours_stay() -> None:
     assert merged is not None
     assert [entry["type"] for entry in merged["conditions"]] == ["Theirs", "Accepted"]
     assert merged["else"] == 1
+
+
+@pytest.mark.parametrize("kind", ["Aggregated", "Merged", "Overridden", "PartiallyInvalid", "Warning"])
+def test_what_is_said_of_a_policy_goes_when_it_no_longer_holds(kind: str) -> None:
+    """A policy that was merged into another one is not told to be for ever."""
+    ancestor = {"ancestorRef": {"name": "gateway", **GATEWAY}, "controllerName": "us/controller"}
+    old = {
+        "ancestors": [{**ancestor, "conditions": [condition("Accepted", since="old"), condition(kind, since="old")]}]
+    }
+    merged = merge(old, {"ancestors": [{**ancestor, "conditions": [condition("Accepted")]}]}, US, "default", "now")
+    assert merged is not None
+    assert [entry["type"] for entry in merged["ancestors"][0]["conditions"]] == ["Accepted"]
 
 
 def test_a_newer_observation_is_not_overwritten() -> None:

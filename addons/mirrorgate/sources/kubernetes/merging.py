@@ -16,7 +16,9 @@ __all__ = ["Identity", "Writer", "merge", "named"]
 
 Document = Mapping[str, Any]
 
-_OURS = frozenset(("Accepted", "Conflicted", "Overridden", "PartiallyInvalid", "Programmed", "ResolvedRefs"))
+_OURS = frozenset(
+    "Accepted Aggregated Conflicted Merged Overridden PartiallyInvalid Programmed ResolvedRefs Warning".split()
+)
 """Types of conditions that the compiler writes: one that it no longer gives is taken away."""
 _REFS = {"parents": "parentRef", "parent": "parentRef", "ancestors": "ancestorRef"}
 _MOST = {"parents": 32, "parent": 32, "ancestors": 16}
