@@ -35,6 +35,10 @@ def override(match: dict[str, Any], **more: Any) -> Override:
             {"responseHeaders": [{"name": "x-a", "value": {"type": "RegularExpression", "value": "x|o."}}]},
             [404, 500, 502, 503],
         ),
+        (
+            {"responseHeaders": [{"name": "x-a", "value": {"type": "RegularExpression", "value": r"\Qon"}}]},
+            [404, 500, 502, 503],
+        ),
         ({"responseHeaders": [{"name": "x-b", "value": {"value": "on"}}]}, []),
         ({"statusCodes": [{"value": 404}], "responseHeaders": [{"name": "x-a", "value": {"value": "on"}}]}, [404]),
     ],

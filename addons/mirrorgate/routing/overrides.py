@@ -136,9 +136,10 @@ def _compiled(declared: Iterable[ResponseOverride]) -> Iterator[Override]:
 
 def _field(declared: ResponseHeaderMatch) -> FieldMatch:
     value, kind = declared.value.value, declared.value.type
-    pattern = value if kind == "RegularExpression" else re.escape(value)
     before, after = (".*" if kind == "Suffix" else ""), (".*" if kind == "Prefix" else "")
-    return FieldMatch(declared.name.lower().encode(), Regex(f"{before}(?:{pattern}){after}"))
+    # As it was checked: within other text a pattern may mean something else, or nothing.
+    pattern = value if kind == "RegularExpression" else f"{before}{re.escape(value)}{after}"
+    return FieldMatch(declared.name.lower().encode(), Regex(pattern))
 
 
 def _replacement(declared: CustomResponse) -> Replacement:
