@@ -82,6 +82,14 @@ async def test_what_hangs_says_where_and_is_started_again(tmp_path: Path, capfd:
     await task
 
 
+async def stopped(pid: int) -> None:
+    """Wait until the kernel holds a process: of two signals that wait for it, the lower one would come first."""
+    stat = Path(f"/proc/{pid}/stat")
+    async with asyncio.timeout(30):
+        while stat.read_text().rpartition(")")[2].split()[0] != "T":  # noqa: ASYNC110, ASYNC240 - another process
+            await asyncio.sleep(0.01)
+
+
 async def test_what_is_stopped_and_hangs_is_killed() -> None:
     """What the kernel holds cannot write anything, and no core that would hold prompts; reasons are told apart."""
     kept = Kept("stopped", [sys.executable, "-c", SLEEPER], (), random.Random(1))
@@ -90,6 +98,7 @@ async def test_what_is_stopped_and_hangs_is_killed() -> None:
     kept.signal(signal.SIGSTOP)
     first = kept.process
     assert first is not None
+    await stopped(first.pid)
     ending = asyncio.get_running_loop().create_task(kept.abort())
     await asyncio.sleep(0)
     soft, hard = resource.prlimit(first.pid, resource.RLIMIT_CORE)
