@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mirrorgate.testing.in_loop import until
 from mirrorgate.workers.processes import Kept, Why
 
 SLEEPER = "import signal; print('up', flush=True); signal.pause()"
@@ -126,3 +127,29 @@ async def test_what_cannot_be_started_is_tried_again() -> None:
     kept.end()
     await task
     assert kept.pid is None
+
+
+async def test_end_while_a_process_starts() -> None:
+    """One that is being started when it is told to end hears of it, or nobody would ever tell it."""
+    kept = Kept("sleeper", [sys.executable, "-c", SLEEPER], (), random.Random(1))
+    task = asyncio.get_running_loop().create_task(kept.run())
+    await asyncio.sleep(0)  # it is being made, and not known yet
+    assert kept.process is None
+    kept.end()
+    kept.signal(signal.SIGTERM)
+    await kept.gone(0.01)
+    async with asyncio.timeout(30):
+        await task
+    assert kept.code == -signal.SIGTERM
+
+
+async def test_replacing_what_does_not_run() -> None:
+    """A process between two lives is started anew in any case: there is no further restart to wait for."""
+    kept = Kept("short-lived", [sys.executable, "-c", ""], (), random.Random(1))
+    task = asyncio.get_running_loop().create_task(kept.run())
+    await until(lambda: kept.restarts.total() == 1 and kept.pid is None)
+    assert not await kept.replace(30)
+    await until(lambda: kept.restarts.total() == 2)
+    assert kept.restarts == {Why.DIED: 2}
+    kept.end()
+    await task

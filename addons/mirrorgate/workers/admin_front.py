@@ -83,8 +83,10 @@ class AdminFront:
     async def metrics(self, accept: str) -> tuple[str, Iterator[bytes]]:
         """Return the sums over all workers, always in Prometheus' text format."""
         async with self._scraping:
-            for worker, reply in await self._all("/metrics"):
-                if reply is not None and reply.status == 200 and worker.kept.pid is not None:
+            asked = [worker.kept.pid for worker in self._workers]
+            for pid, (worker, reply) in zip(asked, await self._all("/metrics"), strict=True):
+                # What a worker told that has died since is with the dead already.
+                if reply is not None and reply.status == 200 and pid is not None and worker.kept.pid == pid:
                     self._totals.take(worker.index, reply.body.decode("utf-8", "replace"))
             return PLAIN, self._lines()
 

@@ -99,11 +99,15 @@ class Kept:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(number)
 
-    async def replace(self, patience: float) -> None:
-        """Let the process end in order; it is started again."""
+    async def replace(self, patience: float) -> bool:
+        """Let the process end in order; it is started again. Whether there was one: what is between two lives is
+        started anew in any case."""
+        if self.pid is None:
+            return False
         self._why = Why.REPLACED
         self.signal(signal.SIGTERM)
         await self.gone(patience)
+        return True
 
     async def abort(self) -> None:
         """End a process that hangs: by SIGABRT, on which `faulthandler` writes where it hangs, then by SIGKILL."""
@@ -140,6 +144,8 @@ class Kept:
             env=ChildCommand().environment(os.environ),
         )
         self.started.set()
+        if self._ending.is_set():
+            self.signal(signal.SIGTERM)  # whoever has told it to end did not know it yet
         try:
             return await self.process.wait()
         finally:

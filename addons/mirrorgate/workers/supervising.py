@@ -172,8 +172,8 @@ class Supervisor:
         logger.info("replacing the workers one after the other")
         for worker in self._workers:
             before = worker.kept.restarts.total()
-            await worker.kept.replace(self._settings.patience)
-            while worker.kept.restarts.total() == before or not await self._look(worker):  # noqa: ASYNC110 - another process
+            ended = await worker.kept.replace(self._settings.patience)
+            while (ended and worker.kept.restarts.total() == before) or not await self._look(worker):  # noqa: ASYNC110 - another process
                 await asyncio.sleep(_POLL)
         logger.info("every worker is replaced")
 
