@@ -9,7 +9,7 @@ from hyperframe.frame import RstStreamFrame
 from mitmproxy import http
 
 from mirrorgate.proxy.dataplane import Settings
-from mirrorgate.testing.backends import answering, response_bytes
+from mirrorgate.testing.backends import Conversation, answering, response_bytes
 from mirrorgate.testing.http2_client import Http2Client
 from mirrorgate.testing.in_loop import until
 
@@ -156,3 +156,28 @@ async def test_stream_function_that_returns_text(run: Any) -> None:
         await client.until_over(bad)
         assert bad.status == 500 or bad.reset is not None
         assert (await client.request("GET", "/")).status == 200
+
+
+async def test_answers_take_turns(run: Any) -> None:
+    """A window of the connection is shared by the answers that wait for it, whichever came first."""
+
+    async def endless(talk: Conversation) -> None:
+        request = await talk.request()
+        if request.target == "/small":
+            await talk.answer(200, b"small")
+            return
+        await talk.say(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
+        while True:
+            await talk.say(b"x" * 65536)
+
+    running = await run(endless)
+    async with await connect(running) as client:
+        client.granting = False
+        large = client.begin("GET", "/large")
+        await client.until(lambda: len(large.body) == 65535)
+        small = client.begin("GET", "/small")
+        await client.until(lambda: small.status == 200)
+        client.session.increment_flow_control_window(1_000_000, large.number)
+        client.session.increment_flow_control_window(20_000)
+        client.flush()
+        assert (await client.until_over(small)).body == b"small"

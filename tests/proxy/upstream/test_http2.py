@@ -12,6 +12,7 @@ import pytest
 from h2 import events
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
 
@@ -119,8 +120,8 @@ class Server:
                     self._take(event, connection, writer, streams)
                 writer.write(connection.data_to_send())
                 self._changed.set()
-        except ConnectionError:
-            pass
+        except (ConnectionError, H2Error):
+            writer.close()
 
     def _take(
         self, event: events.Event, connection: H2Connection, writer: asyncio.StreamWriter, streams: dict[int, Asked]
@@ -467,3 +468,78 @@ async def test_malformed_answer(start: Any) -> None:
     [task] = await rig.ask()
     (await rig.server.until(2))[1].answer()
     assert (await task).status == 200
+
+
+async def test_answer_longer_than_announced(start: Any) -> None:
+    """No byte behind Content-Length reaches a client, which would take it for its next answer (RFC 9113, 8.1.1)."""
+    rig = await start(Server(), settings=Settings(stream_over=0))
+    async with await Client.connect(rig.gateway.port) as client:
+        await client.send(request_bytes("GET", "/"))
+        [asked] = await rig.server.until(1)
+        asked.head(("content-length", "3"))
+        asked.say(b"abc")
+        assert (await client.head()).header("content-length") == "3"
+        assert await client.read() == b"abc"
+        asked.say(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        assert await client.read() == b""
+    [done] = await rig.gateway.exchanges(1)
+    assert done.flag == "UPE"
+
+
+async def test_slow_clients_hold_only_their_own_streams(start: Any) -> None:
+    """However many clients of a connection do not read, the others get their answers."""
+    rig = await start(Server(), settings=Settings(stream_over=0))
+
+    async def pump(asked: Asked) -> None:
+        asked.head()
+        while True:
+            room = min(asked.connection.local_flow_control_window(asked.number), 16384)
+            if room:
+                asked.say(b"x" * room)
+            await asyncio.sleep(0 if room else 0.001)
+
+    async with await Http2Client.connect(rig.gateway.port) as client:
+        client.granting = False
+        client.session.increment_flow_control_window(10_000_000)
+        streams = [client.begin("GET", "/") for _ in range(6)]
+        pumps = [asyncio.get_running_loop().create_task(pump(asked)) for asked in await rig.server.until(6)]
+        await client.until(lambda: all(len(stream.body) == 65535 for stream in streams))
+        [link] = rig.gateway.plane.connections
+        await until(lambda: not any(stream.writable for stream in link._streams.values()))
+        [task] = await rig.ask()
+        (await rig.server.until(7))[6].answer(b"y" * 10_000)
+        assert len((await asyncio.wait_for(task, 10)).body) == 10_000
+        assert rig.server.connections == 1
+        for each in pumps:
+            each.cancel()
+
+
+async def test_uploads_take_turns(start: Any) -> None:
+    """A server's window is shared by those that wait for it, whoever came first."""
+    rig = await start(Server(granting=False), settings=Settings(stream_over=0))
+    async with await Http2Client.connect(rig.gateway.port) as client:
+        large = client.begin("POST", "/large", ended=False)
+        sending = asyncio.get_running_loop().create_task(client.upload(large, b"x" * 3_000_000))
+        await until(lambda: rig.server.asked and len(rig.server.asked[0].body) == 65535)
+        first = rig.server.asked[0]
+        client.begin("POST", "/small", body=b"y" * 1000)
+        await until(lambda: len(rig.server.asked) == 2)
+        first.connection.increment_flow_control_window(1_000_000, first.number)
+        first.flush()
+        first.connection.increment_flow_control_window(20_000)
+        first.flush()
+        await until(lambda: rig.server.asked[1].whole, timeout=5)
+        sending.cancel()
+        rig.server.hang_up()
+
+
+async def test_protocol_that_changes(start: Any, manifests: Any) -> None:
+    """A server that is declared to speak HTTP/1.1 from now on is asked over no connection of HTTP/2."""
+    rig = await start(Server(reply=lambda asked: asked.answer(b"x")))
+    [task] = await rig.ask()
+    assert (await task).status == 200
+    route = manifests.route(f"[{{backendRefs: [{manifests.to_server('server')}]}}]")
+    rig.gateway.adopt(manifests.snapshot(route, manifests.server("server", rig.server.port)))
+    [task] = await rig.ask()
+    await task  # the server understands no HTTP/1.1
+    assert (rig.server.connections, len(rig.server.asked)) == (2, 1)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from h2 import events
@@ -139,7 +140,7 @@ class Http2Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
-        self._send_all()
+        self._send({0})
 
     # For the streams
 
@@ -252,6 +253,7 @@ class Http2Connection(asyncio.Protocol):
             return
         now = time.monotonic()
         useful = False
+        opened: set[int] = set()
         for event in found:
             if isinstance(event, _USELESS):
                 if not self._controls.spend(now):
@@ -259,7 +261,7 @@ class Http2Connection(asyncio.Protocol):
                     return
                 if isinstance(event, events.WindowUpdated | events.RemoteSettingsChanged):
                     useful = True
-                    self._window_opened(event)
+                    opened.add(event.stream_id or 0 if isinstance(event, events.WindowUpdated) else 0)
             elif isinstance(event, events.StreamReset):
                 if not self._reset_by_client(event, now):
                     return
@@ -274,6 +276,8 @@ class Http2Connection(asyncio.Protocol):
                 self._trailers(event)
             elif isinstance(event, events.StreamEnded):
                 self._stream_ended(event)
+        if opened:
+            self._send(opened)
         buffer = self.session.incoming_buffer
         if not buffer._data and not buffer._headers_buffer:
             self._unfinished = None
@@ -374,17 +378,13 @@ class Http2Connection(asyncio.Protocol):
             return False
         return True
 
-    def _window_opened(self, event: events.WindowUpdated | events.RemoteSettingsChanged) -> None:
-        number = event.stream_id if isinstance(event, events.WindowUpdated) else 0
-        if not number:
-            self._send_all()
-        elif (stream := self._streams.get(number)) is not None and stream.unsent:
-            stream.send()
-
-    def _send_all(self) -> None:
-        for stream in list(self._streams.values()):
-            if stream.unsent:
-                stream.send()
+    def _send(self, opened: AbstractSet[int]) -> None:
+        """Send what waits for these windows, 0 being the connection's, a frame of each stream in turn: all that have
+        come in one read together, or the first would take what is for all."""
+        numbers = self._streams if 0 in opened else opened
+        waiting = [stream for number in numbers if (stream := self._streams.get(number)) is not None and stream.unsent]
+        while waiting and self.writable:
+            waiting = [stream for stream in waiting if stream.send(frames=1)]
 
     def _end(self, code: ErrorCodes, refusal: Refusal, message: str) -> None:
         """End the connection over an error; what is under way ends with it."""

@@ -102,26 +102,29 @@ class Http2Stream:
         else:
             self._link.forget(self)
 
-    def send(self) -> None:
-        """Send what waits, as far as the windows and the socket take it."""
+    def send(self, frames: int = -1) -> bool:
+        """Send what waits, as far as the windows and the socket take it, and at most so many frames where it is not
+        negative. Whether more of it could go."""
         if self._closed:
-            return
+            return False
         before = self._queued
         try:
-            self._send()
+            self._send(frames)
         except H2Error:
             # The stream has ended under us. Not at once: whoever writes must not hear of the end while it does.
             asyncio.get_running_loop().call_soon(self.left)
-            return
+            return False
         if self.carrier is None and self._queued < before:
             self.since = self._link.now()
         self._link.flush()
         self._tell()
+        return 0 < self._queued < before
 
-    def _send(self) -> None:
+    def _send(self, frames: int) -> None:
         link, number, queue = self._link, self.number, self._queue
         session = link.session
-        while queue and link.writable:
+        while queue and link.writable and frames:
+            frames -= 1
             room = min(session.local_flow_control_window(number), session.max_outbound_frame_size)
             if room <= 0:
                 return

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, H2Connection
+from h2.exceptions import StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamState
+from hyperframe.frame import WindowUpdateFrame
 
 from ...http2_lasting import LastingSession
 
-__all__ = ["answer_past", "ended_by_peer", "session_of"]
+__all__ = ["Session", "answer_past", "ended_by_peer", "session_of"]
 
 
 class _Settings(Settings):
@@ -20,20 +22,39 @@ class _Settings(Settings):
     max_concurrent_streams = property(lambda self: 2**31 - 1)
 
 
-class _Session(LastingSession):
-    """A connection without the library's check of Content-Length, which would end all streams over one's fault."""
+class Session(LastingSession):
+    """A connection without the library's check of Content-Length, which would end all streams over one's fault.
+
+    The windows of a connection and of a stream are given back together by `acknowledge_received_data`, and each by
+    itself by `reopen` and `reopen_stream`.
+    """
 
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> H2Stream:
         stream = super()._begin_new_stream(stream_id, allowed_ids)
         stream._initialize_content_length = _nothing  # type: ignore[method-assign]
         return stream
 
+    def reopen(self, size: int) -> None:
+        """Let the peer send so many bytes again on the connection."""
+        increment = self._inbound_flow_control_window_manager.process_bytes(size)
+        if increment:
+            self._prepare_for_sending([WindowUpdateFrame(0, window_increment=increment)])
+
+    def reopen_stream(self, size: int, number: int) -> None:
+        """Let the peer send so many bytes again on a stream; nothing where that has ended."""
+        try:
+            stream = self._get_stream_by_id(number)
+        except StreamClosedError:
+            return
+        if stream.open:
+            self._prepare_for_sending(stream.acknowledge_received_data(size))
+
 
 def _nothing(headers: object) -> None:
     return
 
 
-def session_of(*, client: bool, settings: Mapping[SettingCodes, int], max_head: int) -> H2Connection:
+def session_of(*, client: bool, settings: Mapping[SettingCodes, int], max_head: int) -> Session:
     """Make a session that advertises `settings`; heads are judged by `http2_heads`."""
     config = H2Configuration(
         client_side=client,
@@ -43,7 +64,7 @@ def session_of(*, client: bool, settings: Mapping[SettingCodes, int], max_head: 
         validate_inbound_headers=False,
         normalize_inbound_headers=False,
     )
-    session = _Session(config)
+    session = Session(config)
     session.local_settings = _Settings(client=client, initial_values=dict(settings))
     session.decoder.max_header_list_size = 2 * max_head
     return session

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from h2 import events
@@ -140,11 +141,16 @@ class Http2Upstream(asyncio.Protocol):
             self.flush()
             self._break(Refusal.UPSTREAM_PROTOCOL)
             return
+        opened: set[int] = set()
         for event in found:
             if isinstance(event, events.ConnectionTerminated):
                 self._go_away(event)
+            elif isinstance(event, events.WindowUpdated):
+                opened.add(event.stream_id or 0)
             else:
                 self._take(event)
+        if opened:
+            self._send(opened)
         self.flush()
         self.rest()
 
@@ -163,8 +169,7 @@ class Http2Upstream(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
-        for stream in [stream for stream in self._carried.values() if stream.waiting]:
-            stream.send()
+        self._send({0})
 
     # For the streams
 
@@ -194,10 +199,8 @@ class Http2Upstream(asyncio.Protocol):
         self.flush()
 
     def acknowledge(self, size: int, number: int) -> None:
-        try:
-            self.session.acknowledge_received_data(size, number)
-        except H2Error:
-            return  # the connection has ended
+        """Let the server send as much again on a stream; the connection's window is open already."""
+        self.session.reopen_stream(size, number)
         self.flush()
 
     def lost_later(self, stream: UpstreamStream) -> None:
@@ -209,9 +212,10 @@ class Http2Upstream(asyncio.Protocol):
     def _take(self, event: events.Event) -> None:
         if isinstance(event, events.RemoteSettingsChanged):
             self._settings()
-        elif isinstance(event, events.WindowUpdated):
-            self._window(event.stream_id or 0)
         else:
+            if isinstance(event, events.DataReceived):
+                # At once: a client that reads slowly holds its own stream, and not everything that the server sends.
+                self.session.reopen(event.flow_controlled_length or 0)
             stream = self._carried.get(getattr(event, "stream_id", 0) or 0)
             if stream is not None:
                 try:
@@ -224,8 +228,6 @@ class Http2Upstream(asyncio.Protocol):
                     if stream.user is None:
                         logger.exception("the gateway failed on an answer of %s", self.endpoint)
                     stream.fail(Refusal.INTERNAL)
-            elif isinstance(event, events.DataReceived):
-                self.acknowledge(event.flow_controlled_length or 0, event.stream_id or 0)
 
     def _of_stream(self, stream: UpstreamStream, event: events.Event) -> None:
         if isinstance(event, events.ResponseReceived):
@@ -252,13 +254,15 @@ class Http2Upstream(asyncio.Protocol):
             self.streams = streams
             if self.reusable:
                 self.pool.resized(self)
-        self._window(0)
+        self._send({0})
 
-    def _window(self, number: int) -> None:
-        waiting = list(self._carried.values()) if not number else [self._carried.get(number)]
-        for stream in waiting:
-            if stream is not None and stream.waiting:
-                stream.send()
+    def _send(self, opened: AbstractSet[int]) -> None:
+        """Send what waits for these windows, 0 being the connection's, a frame of each stream in turn: all that have
+        come in one read together, or the first would take what is for all."""
+        numbers = self._carried if 0 in opened else opened
+        waiting = [stream for number in numbers if (stream := self._carried.get(number)) is not None and stream.waiting]
+        while waiting and self.writable:
+            waiting = [stream for stream in waiting if stream.send(frames=1)]
 
     def _go_away(self, event: events.ConnectionTerminated) -> None:
         """Send nothing more; what the server has not begun with may be sent again elsewhere."""

@@ -11,7 +11,7 @@ from h2.exceptions import H2Error
 from mitmproxy import http
 
 from ...errors import Refusal
-from ..messages.heads import Fields, ResponseHead
+from ..messages.heads import Fields, Malformed, ResponseHead
 from ..messages.rendering import sent_trailers
 
 if TYPE_CHECKING:
@@ -98,15 +98,17 @@ class UpstreamStream:
         self._ending = [(name.lower(), value) for name, value in sent_trailers(trailers)]
         self.send()
 
-    def send(self) -> None:
-        """Send what waits, as far as the windows and the socket take it."""
+    def send(self, frames: int = -1) -> bool:
+        """Send what waits, as far as the windows and the socket take it, and at most so many frames where it is not
+        negative. Whether more of it could go."""
         if self._sent_end or not self.number:
-            return
+            return False
+        before = self._queued
         try:
-            self._send()
+            self._send(frames)
         except H2Error:
             self.link.lost_later(self)
-            return
+            return False
         self.link.flush()
         if not self._full and self._queued > _HIGH_WATER:
             self._full = True
@@ -116,10 +118,12 @@ class UpstreamStream:
             self._full = False
             if self.user is not None:
                 self.user.upstream_writable(True)
+        return 0 < self._queued < before
 
-    def _send(self) -> None:
+    def _send(self, frames: int) -> None:
         session, number, queue = self.link.session, self.number, self._queue
-        while queue and self.link.writable:
+        while queue and self.link.writable and frames:
+            frames -= 1
             room = min(session.local_flow_control_window(number), session.max_outbound_frame_size)
             if room <= 0:
                 return
@@ -183,6 +187,9 @@ class UpstreamStream:
     def body(self, data: bytes, size: int) -> None:
         self.received += len(data)
         self._unacknowledged += size
+        length = None if self.head is None or self.head.bodiless else self.head.content_length
+        if length is not None and self.received > length:
+            raise Malformed("the body is longer than announced")
         if data and self.user is not None:
             self.user.upstream_body([data])
         if not self._paused:

@@ -142,8 +142,9 @@ class ClusterPool:
 
     def _assign(self, waiter: Waiter, upstream: _Link) -> list[Action[Waiter, _Link]]:
         self._idle.discard(upstream)
-        if upstream.tls != waiter.tls:
-            # The configuration has changed since: whom to trust belongs to a connection, and clear text is nobody's.
+        if upstream.tls != waiter.tls or upstream.framed is not waiter.http2:
+            # The configuration has changed since: whom to trust belongs to a connection, and clear text is nobody's;
+            # and so does what the server speaks.
             upstream.close()
             return self.cluster.stale(upstream.endpoint, upstream, waiter)
         if not upstream.closing:
