@@ -21,7 +21,8 @@ logger = logging.getLogger(__name__)
 
 _RECEIVE: Final = 1024 * 1024
 _UNREAD_LIMIT: Final = 32 * 1024 * 1024
-"""Bytes of results that wait for the proxy, beyond which comparisons are not reported to it; the journal has them."""
+"""Bytes of results that wait for the proxy, beyond which comparisons are reported to it without their records, which
+the journal has. That a pair was compared is always told: the proxy counts what it was not told of as lost."""
 _UNREAD_CONTENT: Final = 4 * 1024 * 1024
 """The same for answers that a person may look at, which give way first."""
 
@@ -56,7 +57,7 @@ class Session:
     def send(self, message: FromShadow) -> None:
         """Send a result; never waits."""
         if isinstance(message, Compared) and self.outbox.size > _UNREAD_LIMIT:
-            return
+            message = msgspec.structs.replace(message, record=b"")
         if isinstance(message, LegContent) and self.outbox.size > _UNREAD_CONTENT:
             self._contents_dropped += 1
             return
