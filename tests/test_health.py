@@ -223,6 +223,21 @@ def test_a_check_that_passes_ends_an_ejection_and_one_that_fails_is_told() -> No
     assert world.health.checks == {}
 
 
+@pytest.mark.parametrize("outcome", [Outcome.SILENT, Outcome.RETRIABLE])
+def test_a_check_that_fails_ends_no_ejection(outcome: Outcome) -> None:
+    """Below unhealthyThreshold the endpoint is still in by its checks, and found healthy by none of those."""
+    world = World(*NAMES)
+    active = CHECK.model_copy(update={"unhealthy_threshold": 3})
+    world.health.adopt([Watched("c", addresses(*NAMES), HealthCheck(active=active, passive=world.policy.passive))])
+    target = next(iter(world.health.checks))
+    world.health.checked(target, Outcome.PASSED, "")
+    world.begin("a:80").answered(500)
+    world.health.checked(target, outcome, "no answer")
+    assert "a:80" in world.cluster.out
+    world.health.checked(target, Outcome.PASSED, "")
+    assert "a:80" not in world.cluster.out
+
+
 def broken(**spec: Any) -> World:
     """Return a world of two endpoints with breakers that open at half of four calls, wait 10 s and take two probes."""
     world = World("a:80", "b:80")

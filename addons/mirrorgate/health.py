@@ -196,11 +196,12 @@ class ClusterHealth:
         if self.outliers is not None:
             self._changed(self.outliers.failed(endpoint, self._clock(), timeout=timeout))
 
-    def checked(self, endpoint: str, changed: bool) -> None:
+    def checked(self, endpoint: str, changed: bool, *, passed: bool) -> None:
         """Take note of a probe that is recorded already; `changed` tells whether the endpoint went out or came in."""
         check = self.checks[endpoint]
-        if check.healthy and self.outliers is not None:
-            # An endpoint that is found healthy is no outlier any more (Envoy).
+        if passed and check.healthy and self.outliers is not None:
+            # An endpoint that is found healthy is no outlier any more (Envoy); one whose probe fails is still in, and
+            # not found healthy.
             self._changed(self.outliers.passed_check(endpoint))
         self._recount()
         # That a new endpoint is well is no news; that it is ill is.
@@ -317,7 +318,7 @@ class Health:
         settings = target.check
         changed = check.record(outcome, settings.healthy_threshold, settings.unhealthy_threshold, reason)
         for health, endpoint in self._checked_by[target]:
-            health.checked(endpoint, changed)
+            health.checked(endpoint, changed, passed=outcome is Probed.PASSED)
 
     def tick(self) -> float | None:
         """Let ejections end; return in how many seconds to call again, `None` for never."""

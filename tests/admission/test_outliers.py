@@ -219,3 +219,29 @@ def test_whatever_happens_the_counts_agree(
         now += 400.0
         outliers.tick(now)
     assert outliers.ejected == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("setting", "status", "cause"),
+    [
+        ("consecutive_5xx_errors", 500, Cause.CONSECUTIVE_5XX),
+        ("consecutive_gateway_errors", 503, Cause.CONSECUTIVE_GATEWAY_FAILURE),
+        ("consecutive_local_origin_failures", 0, Cause.CONSECUTIVE_LOCAL_ORIGIN_FAILURE),
+    ],
+)
+def test_a_number_that_is_lowered_below_a_streak_ejects(setting: str, status: int, cause: Cause) -> None:
+    """A streak goes on over a reload, and is judged by the number of then; 0 is none."""
+    settings = {"consecutive_5xx_errors": 0, "split_external_local_origin_errors": not status}
+    outliers = detector(**{**settings, setting: 9})
+
+    def go_on(times: int) -> list[Cause]:
+        changes: list[Ejection] = []
+        for _ in range(times):
+            changes += outliers.answered(A, status, 0.0) if status else outliers.failed(A, 0.0)
+        return [change.cause for change in changes]
+
+    assert go_on(5) == []
+    outliers.settings = PassiveHealthCheck(**{"max_ejection_percent": 100, **settings, setting: 0})
+    assert go_on(1) == []
+    outliers.settings = PassiveHealthCheck(**{"max_ejection_percent": 100, **settings, setting: 3})
+    assert go_on(1) == [cause]

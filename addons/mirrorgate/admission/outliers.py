@@ -116,7 +116,7 @@ class Outliers:
         if not self.settings.split_external_local_origin_errors:
             return list(self._external(endpoint, state, 504 if timeout else 503, now))
         state.streak_local += 1
-        if state.streak_local != self.settings.consecutive_local_origin_failures:
+        if not _reached(state.streak_local, self.settings.consecutive_local_origin_failures):
             return []
         state.streak_local = 0
         return list(self._eject(endpoint, state, Cause.CONSECUTIVE_LOCAL_ORIGIN_FAILURE, now))
@@ -163,10 +163,10 @@ class Outliers:
         settings = self.settings
         state.streak_gateway = state.streak_gateway + 1 if status in _GATEWAY_ERRORS else 0
         state.streak_5xx += 1
-        if state.streak_gateway and state.streak_gateway == settings.consecutive_gateway_errors:
+        if _reached(state.streak_gateway, settings.consecutive_gateway_errors):
             state.streak_gateway = 0
             yield from self._eject(endpoint, state, Cause.CONSECUTIVE_GATEWAY_FAILURE, now)
-        if state.streak_5xx == settings.consecutive_5xx_errors:
+        if _reached(state.streak_5xx, settings.consecutive_5xx_errors):
             state.streak_5xx = 0
             yield from self._eject(endpoint, state, Cause.CONSECUTIVE_5XX, now)
 
@@ -233,3 +233,8 @@ class Outliers:
 
     def _count(self) -> None:
         self.ejected = frozenset(name for name, state in self._endpoints.items() if state.ejected_at is not None)
+
+
+def _reached(streak: int, number: int | None) -> bool:
+    """Tell whether a streak has its number, or more than that since a reload has lowered it; 0 and `None` are none."""
+    return bool(number) and streak >= (number or 0)
