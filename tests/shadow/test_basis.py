@@ -32,6 +32,15 @@ def test_the_defaults() -> None:
     assert policy.conversation_seconds == 60.0
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"control": {"percent": 5}, "guardrails": [{"name": "divergence", "enabled": False}]}],
+)
+def test_equivalence_that_nothing_measures_is_no_word_on_quality(fields: dict[str, Any]) -> None:
+    """Without a control arm there is no divergence: PROMOTE must not say more than that the candidate works."""
+    assert not judging_of("m", spec(mode="equivalence", **fields), SUBJECT).basis.policy.quality
+
+
 def test_everything_that_a_policy_sets() -> None:
     """Margins, what is disabled, SLOs, the control arm, scorers, error rates."""
     judging = judging_of(

@@ -48,7 +48,7 @@ class VerdictPolicy:
     conversation_seconds: float = 60.0
     """How long the turns of a conversation are gathered into one observation; 0 counts each by itself."""
     quality: bool = False
-    """Whether the guardrails say anything about quality: equivalence, or a scorer of the user's."""
+    """Whether the guardrails say anything about quality: divergence decides, or a scorer of the user's."""
 
     @property
     def deciding(self) -> int:

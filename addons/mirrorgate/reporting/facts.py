@@ -18,8 +18,8 @@ READER_FACTS: Final = (
     "like production's.",
     "In conversations the candidate answers the primary's history: the verdict is about turns, not about whole "
     "conversations led by the candidate.",
-    "Without a scorer and without equivalence mode nothing here says that the answers are as good: PROMOTE then means "
-    "that the candidate is operationally safe.",
+    "Without a scorer, and without equivalence mode and its control arm, nothing here says that the answers are as "
+    "good: PROMOTE then means that the candidate is operationally safe.",
 )
 
 

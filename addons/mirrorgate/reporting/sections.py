@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ..comparison.guardrails import GuardrailName
 from ..comparison.sketches import Quantiles
 from ..comparison.verdict import Decision
+from ..comparison.verdict_document import VerdictDocument
 from .graphics import bar, evidence_bar, interval_graphic, standing_kind
 from .markup import Content, Markup, join, tag
 from .report import LegReport, ShadowReport
@@ -104,7 +106,7 @@ def _facts(shadow: ShadowReport) -> Markup:
         ),
         ("Primary", _models(legs["primary"]), "production"),
         ("Candidate", _models(legs["candidate"]), shadow.cluster),
-        ("Mode", document.mode, _MODES.get(document.mode, "")),
+        ("Mode", document.mode, _mode_words(document)),
         (
             "Chance to be wrong",
             f"PROMOTE ≤ {percent(document.alpha_promote, 0)}, REJECT ≤ {percent(document.alpha_reject, 0)}",
@@ -122,10 +124,13 @@ def _facts(shadow: ShadowReport) -> Markup:
     )
 
 
-_MODES: Final = {
-    "replacement": "another model: divergence is shown and decides nothing",
-    "equivalence": "the same model served anew: divergence decides",
-}
+def _mode_words(document: VerdictDocument) -> str:
+    if document.mode == "replacement":
+        return "another model: divergence is shown and decides nothing"
+    measured = any(standing.name == GuardrailName.DIVERGENCE for standing in document.standings)
+    return (
+        f"the same model served anew: divergence {'decides' if measured else 'is not measured without a control arm'}"
+    )
 
 
 def _models(leg: LegReport) -> str:

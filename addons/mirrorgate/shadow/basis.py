@@ -63,7 +63,7 @@ def judging_of(mirror: str, spec: bytes, subject: bytes) -> Judging:
         alpha_reject=policy.alpha_reject,
         min_pairs=policy.min_pairs,
         conversation_seconds=policy.conversation_window,
-        quality=policy.mode == "equivalence" or bool(scorers),
+        quality=bool(scorers) or any(each.gating and each.name == GuardrailName.DIVERGENCE for each in guardrails),
     )
     basis = Basis(mirror, policy.mode, verdict, _object(subject), _rules(policy, spec, slo, scorers))
     return Judging(basis, identity_of(basis), slo, scorers, frozenset(each.name for each in guardrails))
