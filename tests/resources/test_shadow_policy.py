@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -144,3 +145,20 @@ def test_what_a_policy_must_not_be(faults: Faults, body: str, path: str, words: 
     found = faults("ShadowPolicy", body)
     assert list(found) == [path]
     assert words in found[path]
+
+
+@pytest.mark.parametrize(
+    ("spec", "idle"),
+    [
+        ({}, []),
+        ({"mode": "equivalence"}, ["mode"]),
+        ({"mode": "equivalence", "control": {"percent": 1}}, []),
+        ({"mode": "equivalence", "guardrails": [{"name": "divergence", "enabled": False}]}, []),
+        ({"guardrails": [{"name": "errors"}, {"name": "divergence", "margin": 0.1}]}, ["guardrails[1]"]),
+        ({"guardrails": [{"name": "ttft_slo"}, {"name": "e2e_slo"}], "slo": {"e2e": "1s"}}, ["guardrails[0]"]),
+        ({"guardrails": [{"name": "itl_slo", "enabled": False}]}, []),
+    ],
+)
+def test_what_does_nothing_is_told(spec: dict[str, Any], idle: list[str]) -> None:
+    """A guardrail that has nothing to go by is no error, and not passed over in silence."""
+    assert [path for path, _ in ShadowPolicySpec.model_validate(spec, by_alias=True, by_name=False).idle] == idle

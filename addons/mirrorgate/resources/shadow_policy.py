@@ -7,7 +7,7 @@ without one works with `ShadowPolicySpec()`, the defaults.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -181,6 +181,22 @@ class ShadowPolicySpec(CheckedShape):
     slo: Slo | None = None
     ignore: Ignore = Ignore()
     journal: Journal = Journal()
+
+    @property
+    def idle(self) -> Iterator[tuple[str, str]]:
+        """What is declared and does nothing: the field's path below the spec, and why."""
+        named = {guardrail.name: index for index, guardrail in enumerate(self.guardrails) if guardrail.enabled}
+        if not self.control.percent:
+            why = "nothing tells how far answers are apart without a control arm: control.percent is 0"
+            if self.mode == "equivalence" and all(
+                each.name != "divergence" or each.enabled for each in self.guardrails
+            ):
+                yield "mode", why
+            elif "divergence" in named:
+                yield f"guardrails[{named['divergence']}]", why
+        for name, field in (("ttft_slo", "ttft"), ("itl_slo", "itl"), ("e2e_slo", "e2e")):
+            if name in named and (self.slo is None or getattr(self.slo, field) is None):
+                yield f"guardrails[{named[name]}]", f"{name} judges nothing where slo.{field} is not declared"
 
     def faults(self) -> Iterable[Fault]:
         for index, ref in enumerate(self.target_refs):

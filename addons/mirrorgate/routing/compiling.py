@@ -29,7 +29,16 @@ from .references import References
 from .routes import RouteResult, compile_route
 from .rules import CompiledRule
 from .table import Listener, Match, RouteTable, Rule
-from .traffic import breaker_refs, deprecated, remark, shadow_refs, token_refs, traffic_refs, with_policies
+from .traffic import (
+    breaker_refs,
+    deprecated,
+    remark,
+    shadow_refs,
+    shadow_remark,
+    token_refs,
+    traffic_refs,
+    with_policies,
+)
 
 __all__ = ["CompileOptions", "Compiled", "compile"]
 
@@ -200,7 +209,7 @@ class _Compiler:
         shared = Scope(name, self._ancestors, ours)
         own = Scope(name, self._ancestors)
         self._statuses |= self._traffic.statuses(shared, remark, deprecated)
-        self._statuses |= self._shadow.statuses(own, lambda policy: "")
+        self._statuses |= self._shadow.statuses(own, shadow_remark)
         self._statuses |= self._breakers.statuses(own, lambda policy: "")
         self._statuses |= self._tokens.statuses(own, lambda policy: "")
         self._problems += [*self._traffic.problems(shared), *self._shadow.problems(own)]
@@ -216,6 +225,7 @@ class _Compiler:
             if "/".join(policy.key) not in used:
                 message = "no rule that the policy applies to has a RequestMirror, so that it does nothing"
                 self._problems.append(warning(policy, "spec.targetRefs", message))
+            self._problems += [warning(policy, f"spec.{path}", why) for path, why in policy.spec.idle]
         self._problems += pool_problems(self._inventory)
         for clashes in (pool.clashes for pool in self._references.models.values()):
             for model, holder in clashes:

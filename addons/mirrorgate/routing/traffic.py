@@ -17,7 +17,16 @@ from .retrying import policy_retry
 from .shaping import shaping_of, with_token_limits
 from .table import Keepalive, Rule, Timeouts, TrafficPolicy
 
-__all__ = ["breaker_refs", "deprecated", "remark", "shadow_refs", "token_refs", "traffic_refs", "with_policies"]
+__all__ = [
+    "breaker_refs",
+    "deprecated",
+    "remark",
+    "shadow_refs",
+    "shadow_remark",
+    "token_refs",
+    "traffic_refs",
+    "with_policies",
+]
 
 
 def traffic_refs(policy: BackendTrafficPolicy) -> list[tuple[str, LocalPolicyTargetReferenceWithSectionName]]:
@@ -56,6 +65,12 @@ def remark(policy: BackendTrafficPolicy) -> str:
     """Return what the condition of an accepted policy adds about fields that it sets to no effect."""
     paths = unsupported(policy)
     return f", except for fields that this version does not honour: {', '.join(paths)}" if paths else ""
+
+
+def shadow_remark(policy: ShadowPolicy) -> str:
+    """Return what the condition of an accepted ShadowPolicy adds about what it declares to no effect."""
+    found = [f"spec.{path}: {why}" for path, why in policy.spec.idle]
+    return f", except for what does nothing: {'; '.join(found)}." if found else ""
 
 
 def with_policies(
