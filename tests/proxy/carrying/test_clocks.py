@@ -34,6 +34,8 @@ class Held:
         self.plan: Any = SimpleNamespace(timeouts=Effective(**timeouts))
         self.hooks = SimpleNamespace(busy=False)
         self.connection = SimpleNamespace(unsent=0)
+        self.over = False
+        self.upload = self.call = None
         self.cut: list[Refusal] = []
 
     def timed_out(self, refusal: Refusal) -> None:
@@ -255,3 +257,35 @@ async def test_a_queue_is_not_waited_in_for_ever(run: Any) -> None:
     answer = await second.request("GET", "/")
     assert answer.status == 504
     assert (await first.answer()).status == 504
+
+
+@pytest.mark.parametrize("whose", ["client", "server", "servers window"])
+async def test_a_silent_client_is_no_failure_of_the_endpoint(run: Any, whose: str) -> None:
+    """Only a server that owes the next byte, or does not take one, is to blame for the silence."""
+
+    async def deaf(talk: Conversation) -> None:
+        await talk.head()
+        await talk.gone()
+
+    policy = (
+        "timeout: {http: {streamIdleTimeout: 300ms, requestTimeout: 0s}}, "
+        "healthCheck: {passive: {consecutive5XxErrors: 1, maxEjectionPercent: 100}}"
+    )
+    running = await run(deaf, policy=policy, settings=Settings(stream_over=0))
+    running.gateway.adopt(running.gateway.snapshot)  # health is watched from then on
+    client = await running.client()
+    length = {"client": 5, "server": 3, "servers window": 100_000_000}[whose]
+    await client.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\nabc" % length)
+    sending = None
+    if whose == "servers window":
+
+        async def send() -> None:
+            while True:
+                await client.send(b"x" * 65536)
+
+        sending = asyncio.get_running_loop().create_task(send())
+    assert (await running.done()).flag == "SI"
+    [health] = running.gateway.plane.director.health.clusters.values()
+    assert bool(health.out) is (whose != "client")
+    if sending is not None:
+        sending.cancel()

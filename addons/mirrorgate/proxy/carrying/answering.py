@@ -41,6 +41,8 @@ class Answer(msgspec.Struct, eq=False):
     _head: ResponseHead | None = None
     head_sent: bool = False
     """Whether the client has begun to get the upstream's answer."""
+    upstream_full: bool = False
+    """Whether the upstream takes no more of the request."""
     _streaming: bool = False
     _chunked: bool = False
     _buffer: list[bytes] = []
@@ -152,6 +154,7 @@ class Answer(msgspec.Struct, eq=False):
             self._break(refusal)
 
     def upstream_writable(self, writable: bool) -> None:
+        self.upstream_full = not writable
         if writable:
             self._carrier.connection.unhold("body")
         else:

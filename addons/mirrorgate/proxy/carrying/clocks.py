@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from ...calls import end_call
 from ...errors import Refusal
 
 if TYPE_CHECKING:
@@ -94,6 +95,16 @@ class Clocks(msgspec.Struct, eq=False):
             self.touch()
         rest = self.last_byte + limit - time.monotonic()
         if rest <= 0 and not self._carrier.hooks.busy:
+            if not self._carrier.over and _waits_for_client(self._carrier):
+                end_call(self._carrier, Refusal.CLIENT_LEFT)  # the endpoint is not to blame
             self._carrier.timed_out(Refusal.STREAM_IDLE)
         elif not self._swept:
             self._arm("idle", max(rest, 0.05), self._look, limit)
+
+
+def _waits_for_client(carrier: Carrier) -> bool:
+    """Tell whether the next byte is the client's matter: to take one of the answer, or to send one of a body that the
+    upstream would take."""
+    if carrier.connection.unsent:
+        return True
+    return carrier.upload is not None and not carrier.inbound.ended and not carrier.answer.upstream_full
