@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from mitmproxy import http
 
 from mirrorgate.proxy.carrying.carrier import Carrier
-from mirrorgate.proxy.carrying.relaying import Relay, TappedRelay
+from mirrorgate.proxy.carrying.relaying import PieceRelay, Relay
 from mirrorgate.proxy.upstream.http1 import Upstream
 from mirrorgate.testing.backends import Backend, Conversation
 from mirrorgate.testing.clients import Client, request_bytes
+from mirrorgate.testing.http2_client import Http2Client
 from mirrorgate.testing.in_loop import GatewayInLoop, until
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -53,10 +54,11 @@ class Kept:
         """Take note of nothing."""
 
 
-async def streaming(gateway: GatewayInLoop) -> tuple[Client, Upstream]:
+async def streaming(gateway: GatewayInLoop, version: str = "1.1") -> tuple[Client, Upstream]:
     """Ask for a stream, of which the head has come; return the client and the server's connection."""
     client = await Client.connect(gateway.port)
-    await client.send(request_bytes("POST", "/v1/chat/completions", [("connection", "close")], body=b'{"model":"m"}'))
+    close = [("connection", "close")]
+    await client.send(request_bytes("POST", "/v1/chat/completions", close, body=b'{"model":"m"}', version=version))
     await client.head()
     [connection] = gateway.plane.connections
     upstream = connection.carrier.upstream  # type: ignore[attr-defined]
@@ -71,16 +73,19 @@ async def head_alone(talk: Conversation) -> None:
     await talk.gone()
 
 
-async def came_out(snapshot_to: Callable[[int], Any], reads: list[bytes], *addons: object, tapped: bool) -> Any:
+async def came_out(
+    snapshot_to: Callable[[int], Any], reads: list[bytes], *addons: object, tapped: bool, version: str = "1.1"
+) -> Any:
     """Return what the client, the books and a tape get of an answer that comes in these reads."""
     kept = Kept()
     async with Backend(head_alone) as backend, GatewayInLoop(snapshot_to(backend.port), *addons) as gateway:
         if tapped:
             gateway.plane.capture = kept  # type: ignore[assignment]
-        client, upstream = await streaming(gateway)
+        client, upstream = await streaming(gateway, version)
         transport = upstream._transport
         assert isinstance(transport, asyncio.Transport)
-        assert isinstance(transport.get_protocol(), Upstream if addons else TappedRelay if tapped else Relay)
+        kind = Upstream if addons else PieceRelay if tapped or version == "1.0" else Relay
+        assert type(transport.get_protocol()) is kind
         for read in reads:
             if not transport.is_closing():
                 transport.get_protocol().data_received(read)  # type: ignore[attr-defined]
@@ -107,9 +112,9 @@ ENDS = st.sampled_from([b"0\r\n\r\n", b"0\r\nsum: 1\r\n\r\n", b"", b"zz\r\n", b"
 
 
 @settings(max_examples=60)
-@given(st.lists(CHUNKS, max_size=8), ENDS, st.booleans(), st.data())
+@given(st.lists(CHUNKS, max_size=8), ENDS, st.booleans(), st.sampled_from(["1.1", "1.1", "1.0"]), st.data())
 def test_the_way_of_a_chunk_does_not_matter(
-    snapshot_to: Any, chunks: list[bytes], end: bytes, tapped: bool, draw: st.DataObject
+    snapshot_to: Any, chunks: list[bytes], end: bytes, tapped: bool, version: str, draw: st.DataObject
 ) -> None:
     """Whatever comes, and however it is cut: the same bytes, the same books, the same copies."""
     stream = b"".join(chunks) + end
@@ -118,8 +123,8 @@ def test_the_way_of_a_chunk_does_not_matter(
     cut = draw.draw(st.sets(st.integers(0, len(stream)), max_size=3))
     at = sorted({0, len(stream), *ends, *cut} - joined | {0, len(stream)})
     reads = [stream[a:b] for a, b in itertools.pairwise(at)]
-    relayed = asyncio.run(came_out(snapshot_to, reads, tapped=tapped))
-    read = asyncio.run(came_out(snapshot_to, reads, Looks(), tapped=tapped))
+    relayed = asyncio.run(came_out(snapshot_to, reads, tapped=tapped, version=version))
+    read = asyncio.run(came_out(snapshot_to, reads, Looks(), tapped=tapped, version=version))
     assert relayed == read
 
 
@@ -191,6 +196,34 @@ async def test_the_connection_carries_the_next_request(run: Any) -> None:
     assert len(running.backend.conversations) == 1
     await running.backend.conversations[0].say(chunk(b"data: unasked\n\n"))
     await until(lambda: running.cluster.connections == 0)
+
+
+async def test_a_client_of_http2_gets_what_is_in_the_chunks(run: Any) -> None:
+    """A piece of each, and the end of its stream."""
+    go = asyncio.Semaphore(0)
+
+    async def script(talk: Conversation) -> None:
+        await talk.request()
+        await talk.say(HEAD)
+        for number in range(4):
+            await go.acquire()
+            await talk.say(chunk(b"data: %d\n\n" % number) if number < 3 else b"0\r\n\r\n")
+
+    running = await run(script)
+    async with await Http2Client.connect(running.gateway.port) as client:
+        stream = client.begin("GET", "/")
+        for number in range(3):
+            go.release()
+            await client.until(lambda number=number: len(stream.pieces) > number)
+            [link] = running.gateway.plane.connections
+            [carried] = link._streams.values()
+            assert type(carried.carrier.upstream._transport.get_protocol()) is PieceRelay
+        go.release()
+        await client.until_over(stream)
+    assert stream.body == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
+    done = await running.done()
+    assert (done.bytes_sent, done.flag) == (27, "-")
+    assert done.itl is not None
 
 
 async def test_a_client_that_leaves_a_relayed_stream_is_booked(run: Any) -> None:

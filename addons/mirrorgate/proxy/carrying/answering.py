@@ -317,8 +317,8 @@ class Answer(msgspec.Struct, eq=False):
                 content = chunk + last_chunk(response.trailers)
         reason = reason_sent(response, head)
         carrier.connection.send_head(response.status_code, reason, fields, content, response.trailers)
-        if content is None and self._chunked and self._room < 0:
-            relay(carrier, self._tail)
+        if content is None and head.chunked and self._room < 0:
+            relay(carrier, self._tail, chunked=self._chunked)
 
     def _break(self, refusal: Refusal) -> None:
         """End an answer that broke after its head: Envoy calls every such break a protocol error."""

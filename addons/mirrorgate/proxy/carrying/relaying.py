@@ -20,7 +20,7 @@ from ..upstream.http1 import Upstream
 if TYPE_CHECKING:
     from .carrier import Carrier
 
-__all__ = ["Relay", "TappedRelay", "relay"]
+__all__ = ["PieceRelay", "Relay", "relay"]
 
 _REMEMBERED: Final = 8 * 1024
 """Reads of up to so many bytes have their size lines remembered."""
@@ -29,13 +29,13 @@ type Tap = Callable[[list[bytes]], object]
 """Gets the pieces of an answer that have come now."""
 
 
-def relay(carrier: Carrier, tail: deque[bytes]) -> None:
-    """Relay the answer under way, which is sent in chunks, if nobody may still change what is sent.
+def relay(carrier: Carrier, tail: deque[bytes], *, chunked: bool) -> None:
+    """Relay the answer under way, which comes in chunks, if nobody may still change what is sent.
 
-    `tail` gets what was in the last of the chunks.
+    `tail` gets what was in the last of the chunks; `chunked` says that the client gets chunks, too.
     """
-    upstream, write = carrier.upstream, carrier.connection.straight
-    if not isinstance(upstream, Upstream) or write is None or type(carrier.flow) is not Sketch:
+    upstream, connection = carrier.upstream, carrier.connection
+    if not isinstance(upstream, Upstream) or type(carrier.flow) is not Sketch:
         return
     taps: list[Tap] = []
     if carrier.mirror is not None:
@@ -46,9 +46,14 @@ def relay(carrier: Carrier, tail: deque[bytes]) -> None:
         taps.append(carrier.consulted.pieces)
     if carrier.shaped is not None:
         taps.append(carrier.shaped.answer)
-    made = TappedRelay(carrier, upstream, write, tail, taps) if taps else Relay(carrier, upstream, write, tail)
-    carrier.relay = made
-    upstream.give_way(made)
+    straight = connection.straight if chunked else None
+    if straight is None:
+        carrier.relay = PieceRelay(carrier, upstream, connection.write, tail, taps, unpacked=True)
+    elif taps:
+        carrier.relay = PieceRelay(carrier, upstream, straight, tail, taps, unpacked=False)
+    else:
+        carrier.relay = Relay(carrier, upstream, straight, tail)
+    upstream.give_way(carrier.relay)
 
 
 class Relay(asyncio.Protocol):
@@ -123,10 +128,10 @@ class Relay(asyncio.Protocol):
         self._between = self._upstream.between_chunks and data.endswith(b"\n")
 
 
-class TappedRelay(Relay):
-    """A relay of pieces that others get, too."""
+class PieceRelay(Relay):
+    """A relay for whom what is in a chunk matters: to others who get it, too, or to a client that gets no chunks."""
 
-    __slots__ = ("_taps",)
+    __slots__ = ("_taps", "_unpacked")
 
     def __init__(
         self,
@@ -135,21 +140,31 @@ class TappedRelay(Relay):
         write: Callable[[bytes], object],
         tail: deque[bytes],
         taps: Sequence[Tap],
+        *,
+        unpacked: bool,
     ) -> None:
+        """`unpacked` says that `write` takes what is in a chunk."""
         super().__init__(carrier, upstream, write, tail)
         self._taps = taps
+        self._unpacked = unpacked
 
     def data_received(self, data: bytes) -> None:
-        line = _LINES[len(data)]
+        size = len(data)
+        line = _LINES[size]
         if self._between and data.startswith(line) and data.endswith(b"\r\n"):
-            pieces = [data[len(line) : -2]]
             try:
+                piece = data[len(line) : -2]
                 for tap in self._taps:
-                    tap(pieces)
+                    tap([piece])
+                self._last = self._clocks.last_byte = monotonic()
+                self._pieces += 1
+                self._sent += size - len(line)
+                self._raw.append(data)
+                self._write(piece if self._unpacked else data)
             except Exception:
                 self._upstream.bug()
-                return
-        super().data_received(data)
+        else:
+            self._read(data)
 
 
 class _Lines(dict[int, bytes]):
