@@ -108,6 +108,7 @@ class Books:
     async def open(self) -> None:
         """Begin: what is held now is what must be held in the end."""
         await self.quiet()
+        await self._logged()
         self.told.clear()
         self._before = await self._sums()
         self._held = Held.now(self._pids())
@@ -141,6 +142,19 @@ class Books:
         if wrong:
             raise AssertionError("\n".join(["the books do not balance:", *wrong[:40]]))
 
+    async def _logged(self) -> None:
+        """Wait until what has been counted is in the access log, which is written behind it, or was dropped from it."""
+        for _ in range(_LOOKS):
+            sums = await self._sums()
+            dropped = self._more(sums, "mirrorgate_access_log_dropped_total")
+            if len(_json_lines(self.log, self._log_at)) + dropped >= self._counted(sums):
+                return
+            await asyncio.sleep(0.1)
+
+    def _counted(self, sums: Sums) -> float:
+        """Count the requests of clients that have ended since the books were opened."""
+        return self._more(sums, "mirrorgate_requests_total", leg="primary")
+
     def _disagreements(self, sums: Sums, memory: int, restarted: bool) -> list[str]:
         lines = _json_lines(self.log, self._log_at)
         records = [each for each in _json_lines(self.journal, self._journal_at) if each.get("schema") == _RECORD]
@@ -154,7 +168,7 @@ class Books:
 
     def _requests(self, lines: list[dict[str, Any]], sums: Sums) -> Iterable[str]:
         """Compare clients, the access log, the metrics and the primary server."""
-        counted = self._more(sums, "mirrorgate_requests_total", leg="primary")
+        counted = self._counted(sums)
         if counted != len(lines):
             yield f"{counted} requests are counted, {len(lines)} are in the access log"
         logged: dict[str, list[dict[str, Any]]] = {}
