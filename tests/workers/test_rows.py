@@ -101,3 +101,21 @@ def test_what_a_killed_process_counted_is_zeroed(memory: int) -> None:
     assert again is not None
     again.tell(2, 0, 0)
     assert here.active() == 2
+
+
+def test_who_has_left_writes_nowhere(memory: int) -> None:
+    """The end of a connection that is told late does not clear the counts of who has the place by then."""
+    one, two = Rows(memory, WORKERS, 0), Rows(memory, WORKERS, 1)
+    seen, before = two.join("c"), one.join("c")
+    assert seen is not None
+    assert before is not None
+    seen.tell(7, 0, 0)
+    one.leave("c")
+    now = one.join("c")
+    assert now is not None
+    now.tell(3, 0, 0)
+    now.tell_retries(2)
+    before.tell(0, 0, 0)
+    before.tell_retries(0)
+    assert (seen.active(), seen.retries()) == (3, 2)
+    assert (before.active(), now.active()) == (0, 7)

@@ -85,6 +85,7 @@ class Rows:
             words[at] = _GIVEN_UP
             words[at + _ACTIVE] = words[at + _PENDING] = words[at + _CONNECTIONS] = words[at + _RETRIES] = 0
             words[self._own] += 1
+            row.part()
 
     def beat(self) -> None:
         """Count one more sign of life of this worker."""
@@ -115,6 +116,12 @@ class Row:
         self._others = others
         self._version = -1
         self._places: list[int] = []
+
+    def part(self) -> None:
+        """Lead nowhere from now on: of what has left, the end of a last connection may still be told, and the slot may
+        be another's by then."""
+        self._words, self.at = memoryview(bytearray(8 * _WORDS)).cast("q"), 0
+        self._others, self._places, self._version = (), [], 0
 
     def tell(self, active: int, pending: int, connections: int) -> None:
         words, at = self._words, self.at
