@@ -20,8 +20,8 @@ from mitmproxy import connection
 from ...errors import REPLIES, Refusal
 from ..carrying.retrying import hurry
 from ..messages.heads import Malformed
-from ..messages.http2_heads import request_from, response_fields, trailers_from
-from ..messages.http2_session import session_of
+from ..messages.http2_heads import request_from, trailers_from
+from ..messages.http2_session import answer_at_once, session_of
 from ..mitm import note_end
 from .client_side import Inbound
 from .departures import Farewell
@@ -110,11 +110,9 @@ class Http2Connection(asyncio.Protocol):
             self._refuse_shed()
         begun, self._begun = self._begun, []
         for stream in begun:
-            if stream.closed:
-                continue
-            if stream.misframed:
+            if stream.misframed and not stream.closed:
                 stream.malformed(_MISFRAMED)  # it must not be sent on (RFC 9113, 8.1.1)
-            else:
+            elif not stream.closed:
                 self.plane.start(stream, stream.inbound)
         changed, self._changed = self._changed, {}
         for stream in changed:
@@ -312,9 +310,8 @@ class Http2Connection(asyncio.Protocol):
         except Malformed as error:
             self._reject(number, error, ended=ended)
             return None
-        inbound = Inbound(head)
-        inbound.ended = ended
-        stream = self._streams[number] = Http2Stream(self, number, inbound)
+        stream = self._streams[number] = Http2Stream(self, number, Inbound(head))
+        stream.inbound.ended = ended
         return stream
 
     def _reject(self, number: int, error: Malformed, *, ended: bool) -> None:
@@ -323,18 +320,7 @@ class Http2Connection(asyncio.Protocol):
         if error.refusal is Refusal.BAD_REQUEST:
             self.reset(number, ErrorCodes.PROTOCOL_ERROR)
             return
-        body = str(error).encode()
-        try:
-            if self.session.local_flow_control_window(number) < len(body):
-                body = b""  # nothing waits for a window with it
-            fields = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
-            head = response_fields(REPLIES[error.refusal].status, fields)
-            self.session.send_headers(number, head, end_stream=not body)
-            if body:
-                self.session.send_data(number, body, end_stream=True)
-        except H2Error:
-            return  # the client has given it up in the same piece
-        if not ended:
+        if answer_at_once(self.session, number, REPLIES[error.refusal].status, str(error).encode()) and not ended:
             self.reset(number, ErrorCodes.NO_ERROR)
 
     def _data(self, event: events.DataReceived, now: float) -> bool:

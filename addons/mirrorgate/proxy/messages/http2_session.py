@@ -6,14 +6,15 @@ from collections.abc import Mapping
 
 from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, H2Connection
-from h2.exceptions import StreamClosedError
+from h2.exceptions import H2Error, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 from hyperframe.frame import WindowUpdateFrame
 
 from ...http2_lasting import LastingSession
+from .http2_heads import response_fields
 
-__all__ = ["Session", "answer_past", "ended_by_peer", "session_of"]
+__all__ = ["Session", "answer_at_once", "answer_past", "ended_by_peer", "session_of"]
 
 
 class _Settings(Settings):
@@ -77,6 +78,21 @@ def ended_by_peer(session: H2Connection, number: int) -> bool | None:
     if state is StreamState.HALF_CLOSED_REMOTE:
         return True
     return False if state is StreamState.OPEN else None
+
+
+def answer_at_once(session: H2Connection, number: int, status: int, body: bytes) -> bool:
+    """Answer a request with a text, or without where the client's windows have no room for it. Whether the client has
+    not given it up yet."""
+    try:
+        if session.local_flow_control_window(number) < len(body):
+            body = b""
+        fields = [(b"content-length", b"%d" % len(body)), (b"content-type", b"text/plain")]
+        session.send_headers(number, response_fields(status, fields), end_stream=not body)
+        if body:
+            session.send_data(number, body, end_stream=True)
+    except H2Error:
+        return False
+    return True
 
 
 def answer_past(session: H2Connection, number: int, size: int) -> bool:
