@@ -24,7 +24,7 @@ from ...resources.server_tls import ServerTls
 from ...routing.table import HeaderChanges
 from ...scheduling.in_flight import Permit
 from ..messages.heads import Malformed
-from ..messages.sketch import AnyFlow, Sketch, draw
+from ..messages.sketch import AnyFlow, Sketch, describe, draw
 from . import ending, replying
 from .answering import Answer
 from .bodies import Room
@@ -143,18 +143,8 @@ class Carrier:
 
     def describe(self) -> None:
         """Write on the flow what is known of its way, where there is one; a sketch gets it when it is drawn."""
-        if type(self.flow) is Sketch:
-            return
-        facts, metadata = self.facts, self.flow.metadata
-        metadata["mirrorgate.route"] = facts.route
-        metadata["mirrorgate.cluster"] = facts.cluster
-        if not facts.endpoint:
-            return
-        metadata["mirrorgate.endpoint"] = facts.endpoint
-        if facts.model:
-            metadata["mirrorgate.model"] = facts.model
-        if facts.target_model and facts.target_model != facts.model:
-            metadata["mirrorgate.target_model"] = facts.target_model
+        if type(self.flow) is not Sketch:
+            describe(self.flow, self.facts)
 
     # Admission (`upstream_side.Waiter`)
 

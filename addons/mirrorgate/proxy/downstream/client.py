@@ -12,7 +12,6 @@ from mitmproxy import connection, http
 
 from ...errors import Refusal
 from ..carrying.retrying import hurry
-from ..messages.head_memory import RECENT
 from ..messages.heads import Fields, Malformed, RequestHead, render_response
 from ..messages.http1 import RequestReader
 from ..messages.rendering import last_chunk, rejection
@@ -209,8 +208,7 @@ class ClientConnection(asyncio.Protocol):
     def request_end(self, trailers: Fields) -> None:
         inbound = self._receiving
         if inbound is not None:
-            inbound.trailers = trailers
-            inbound.ended = True
+            inbound.trailers, inbound.ended = trailers, True
             self._receiving = None
 
     # For the exchange
@@ -253,8 +251,7 @@ class ClientConnection(asyncio.Protocol):
         trailers: http.Headers | None = None,
     ) -> None:
         """Send an answer's head, and with it a body that is framed already; `None` when the body follows."""
-        head = render_response(status, reason, fields)
-        self.write(head + content if content else head)
+        self.write(render_response(status, reason, fields) + (content or b""))
 
     def end_body(self, trailers: http.Headers | None, *, chunked: bool) -> None:
         """Send the end of a body that streamed."""
@@ -341,8 +338,7 @@ class ClientConnection(asyncio.Protocol):
         if self.carrier is not None or self._discarding:
             return
         if self.reader.idle:
-            if now - self.since > RECENT:
-                self.reader.memory.forget()
+            self.reader.memory.fade(now - self.since)
             if now - self.since > self.plane.settings.idle_timeout:
                 self.transport.close()
         elif now - self.since > self.plane.settings.head_timeout:

@@ -14,9 +14,9 @@ import msgspec
 
 from .heads import Fields, RequestHead, ResponseHead
 
-__all__ = ["RECENT", "HeadMemory"]
+__all__ = ["HeadMemory"]
 
-RECENT = 5.0
+_RECENT = 5.0
 """Seconds for which the head of a client's latest request is worth its memory, some KiB."""
 
 _LONGEST = 2048
@@ -108,6 +108,11 @@ class HeadMemory[H: (RequestHead, ResponseHead)]:
         if dated is not None and dated[1] == head.fields[date][1]:
             self._date_at, self._date = dated.start(1), dated[1]
         return True
+
+    def fade(self, idle: float) -> None:
+        """Take note that nothing has come for so many seconds."""
+        if idle > _RECENT:
+            self.forget()
 
     def forget(self) -> None:
         self._head, self._before, self._digits, self._after, self._date_at = None, b"", b"", b"", 0

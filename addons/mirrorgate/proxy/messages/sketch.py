@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Self
 import msgspec
 from mitmproxy import connection, flow, http
 
+from ...exchange import Exchange
 from .heads import Fields, RequestHead, ResponseHead
 
-__all__ = ["AnyFlow", "ResponseSketch", "Sketch", "begin_response", "draw", "give_response", "sketch_of"]
+__all__ = ["AnyFlow", "ResponseSketch", "Sketch", "begin_response", "describe", "draw", "give_response", "sketch_of"]
 
 type AnyFlow = http.HTTPFlow | Sketch
 
@@ -180,3 +181,17 @@ def draw(sketch: Sketch, client: connection.Client) -> http.HTTPFlow:
     else:
         drawn.response = theirs
     return drawn
+
+
+def describe(flow: AnyFlow, facts: Exchange) -> None:
+    """Write on a flow what is known of its way: its route and cluster, its endpoint and models once it has them."""
+    metadata = flow.metadata
+    metadata["mirrorgate.route"] = facts.route
+    metadata["mirrorgate.cluster"] = facts.cluster
+    if not facts.endpoint:
+        return
+    metadata["mirrorgate.endpoint"] = facts.endpoint
+    if facts.model:
+        metadata["mirrorgate.model"] = facts.model
+    if facts.target_model and facts.target_model != facts.model:
+        metadata["mirrorgate.target_model"] = facts.target_model
