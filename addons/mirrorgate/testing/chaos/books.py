@@ -32,6 +32,8 @@ _HELD = (
     "mirrorgate_capture_held_bytes",
 )
 _LOOKS = 100
+_STILL = 30
+"""Looks in a row without a change, behind which nothing more is written."""
 _NO_BYTE = ("reset=0", "close=0")
 _MIB = 1024 * 1024
 _RECORD = "mirrorgate.exchange/v1"
@@ -108,7 +110,7 @@ class Books:
     async def open(self) -> None:
         """Begin: what is held now is what must be held in the end."""
         await self.quiet()
-        await self._logged()
+        await self._written()
         self.told.clear()
         self._before = await self._sums()
         self._held = Held.now(self._pids())
@@ -142,14 +144,33 @@ class Books:
         if wrong:
             raise AssertionError("\n".join(["the books do not balance:", *wrong[:40]]))
 
-    async def _logged(self) -> None:
-        """Wait until what has been counted is in the access log, which is written behind it, or was dropped from it."""
-        for _ in range(_LOOKS):
+    async def _written(self) -> None:
+        """Wait until what has been counted is in the access log and the journal, which are written behind it.
+
+        What a shadow process took with it never comes: neither file has grown for a while then.
+        """
+        still, sizes = 0, (-1, -1)
+        while still < _STILL:
             sums = await self._sums()
-            dropped = self._more(sums, "mirrorgate_access_log_dropped_total")
-            if len(_json_lines(self.log, self._log_at)) + dropped >= self._counted(sums):
+            lines = len(_json_lines(self.log, self._log_at)) + self._more(sums, "mirrorgate_access_log_dropped_total")
+            if lines >= self._counted(sums) and len(self._records()) + self._unrecorded(sums) >= self._sent(sums):
                 return
+            now = self._size(self.log), self._size(self.journal)
+            still, sizes = still + 1 if now == sizes else 0, now
             await asyncio.sleep(0.1)
+
+    def _records(self) -> list[dict[str, Any]]:
+        """Return the exchanges that the journal has since the books were opened."""
+        return [each for each in _json_lines(self.journal, self._journal_at) if each.get("schema") == _RECORD]
+
+    def _sent(self, sums: Sums) -> float:
+        """Count the mirrors that were handed off since the books were opened."""
+        return self._more(sums, "mirrorgate_shadow_sent_total")
+
+    def _unrecorded(self, sums: Sums) -> float:
+        """Count those of them of which the shadow process says that no record is written."""
+        lost = sums.lost_mirrors() - self._before.lost_mirrors()
+        return lost + self._more(sums, "mirrorgate_journal_records_total", result="lost")
 
     def _counted(self, sums: Sums) -> float:
         """Count the requests of clients that have ended since the books were opened."""
@@ -157,7 +178,7 @@ class Books:
 
     def _disagreements(self, sums: Sums, memory: int, restarted: bool) -> list[str]:
         lines = _json_lines(self.log, self._log_at)
-        records = [each for each in _json_lines(self.journal, self._journal_at) if each.get("schema") == _RECORD]
+        records = self._records()
         wrong = [f"{each.ask.id} {each.ask.faults}: {each.detail}" for each in self.told if each.ended is Ended.WRONG]
         wrong += self._requests(lines, sums)
         wrong += self._mirrors(lines, records, sums, restarted)
@@ -203,7 +224,7 @@ class Books:
     ) -> Iterable[str]:
         """Compare the access log, the metrics, the journal and the candidate's server."""
         mirrored = {line["id"]: line for line in lines if line["mirrored"]}
-        sent = self._more(sums, "mirrorgate_shadow_sent_total")
+        sent = self._sent(sums)
         if sum(line["mirrored"] for line in mirrored.values()) != sent:
             yield f"{sent} mirrors are counted as sent, the access log has {len(mirrored)}"
         ids = Counter(record["id"] for record in records)
@@ -213,10 +234,9 @@ class Books:
         for id, leg in {key for server in self.servers for key in server.seen}:
             if leg != "primary" and id not in agents:
                 yield f"{id} came as {leg} and was not mirrored"
-        lost = sums.lost_mirrors() - self._before.lost_mirrors()
-        unwritten = self._more(sums, "mirrorgate_journal_records_total", result="lost")
-        if not restarted and len(records) + lost + unwritten != sent:
-            yield f"{sent} mirrors, but {len(records)} records in the journal, {lost} dropped, {unwritten} unwritten"
+        lost = self._unrecorded(sums)
+        if not restarted and len(records) + lost != sent:
+            yield f"{sent} mirrors, but {len(records)} records in the journal, {lost} dropped or unwritten"
 
     def _held_more(self, memory: int, restarted: bool) -> Iterable[str]:
         now = Held.now(self._pids())
