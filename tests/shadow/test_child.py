@@ -30,7 +30,7 @@ def test_the_environment_is_inherited_and_the_root_comes_first() -> None:
 
 
 def test_only_the_socket_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child has its socket, standard streams, a session of its own, and no module of the working directory."""
+    """The child has its socket, standard streams, a group of its own, and no module of the working directory."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     extra = os.open(tmp_path, os.O_RDONLY)
@@ -39,7 +39,7 @@ def test_only_the_socket_is_passed_on(tmp_path: Path, monkeypatch: pytest.Monkey
         "import json, os, sys\n"
         f"def is_open(fd): return os.path.exists(f'/proc/self/fd/{{fd}}')\n"
         "fd = int(sys.argv[1])\n"
-        f"facts = [is_open(fd), is_open({extra}), os.getsid(0) == os.getpid(), sys.stdin.read(), sys.argv[2]]\n"
+        f"facts = [is_open(fd), is_open({extra}), os.getpgid(0) == os.getpid(), sys.stdin.read(), sys.argv[2]]\n"
         "os.write(fd, json.dumps(facts).encode())\n"
     )
     ours, theirs = socket.socketpair()

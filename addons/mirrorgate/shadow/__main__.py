@@ -68,9 +68,6 @@ def _step_back(niceness: int) -> None:
     """Leave CPU and memory to production, as far as the system lets us."""
     with contextlib.suppress(OSError):
         os.nice(niceness)
-    with contextlib.suppress(OSError):
-        # Outside of containers Linux may weigh sessions, not processes (sched_autogroup_enabled), and this is one.
-        Path("/proc/self/autogroup").write_text(str(niceness))
     score = Path("/proc/self/oom_score_adj")
     with contextlib.suppress(OSError, ValueError):
         if int(score.read_text()) < _OOM_SCORE:
