@@ -378,7 +378,11 @@ class Dataplane:
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP, self._sweep)
         now = time.monotonic()
         for client in list(self.connections):
-            client.sweep(now)
+            try:
+                client.sweep(now)
+            except Exception:
+                self.count_bug()
+                logger.exception("a client's connection could not be looked after; the others are")
         self._freed.sweep(now, busy=any(client.active for client in self.connections))
         for name, pool in list(self.pools.items()):
             pool.sweep(now)

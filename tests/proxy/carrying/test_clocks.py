@@ -55,6 +55,20 @@ async def test_each_clock_names_its_reason() -> None:
     assert held.cut == [Refusal.REQUEST_TIMEOUT, Refusal.MAX_DURATION, Refusal.STREAM_IDLE]
 
 
+async def test_a_bug_in_a_clock_ends_its_exchange(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """It is counted and told, and the client gets a 500: with no timer left the exchange would stay for good."""
+    running = await run(silent)
+    plane = running.gateway.plane
+    client = await running.client()
+    await client.send(request_bytes("GET", "/"))
+    await until(lambda: plane.pools and running.cluster.active == 1)
+    [carrier] = [each.carrier for each in plane.connections]
+    carrier.clocks._arm("duration", 0.001, int, "no number")
+    assert (await client.answer()).status == 500
+    running.gateway.bugs_expected = 1
+    assert "ValueError" in caplog.text
+
+
 async def test_zero_switches_a_clock_off() -> None:
     """And stopped ones do not ring."""
     held = Held(request=0)

@@ -14,6 +14,7 @@ import msgspec
 
 from ...calls import end_call
 from ...errors import Refusal
+from .ending import bug
 
 if TYPE_CHECKING:
     from .carrier import Carrier
@@ -75,7 +76,13 @@ class Clocks(msgspec.Struct, eq=False):
 
     def _arm(self, name: str, delay: float, callback: Callable[..., None], *arguments: object) -> None:
         self.stop(name)
-        self._timers[name] = asyncio.get_running_loop().call_later(delay, callback, *arguments)
+        self._timers[name] = asyncio.get_running_loop().call_later(delay, self._ring, callback, *arguments)
+
+    def _ring(self, callback: Callable[..., None], *arguments: object) -> None:
+        try:
+            callback(*arguments)
+        except Exception:
+            bug(self._carrier)  # or it would stay for good: no timer is left
 
     def _late(self, name: str, refusal: Refusal) -> None:
         if self._carrier.hooks.busy:
@@ -86,7 +93,7 @@ class Clocks(msgspec.Struct, eq=False):
     def sweep(self, now: float) -> None:
         """Look after a long idle limit, once a second; `now` is monotonic. A timer for each exchange costs more."""
         if self._swept and now - self.last_byte > self._swept:
-            self._look(self._swept)
+            self._ring(self._look, self._swept)
 
     def _look(self, limit: float) -> None:
         unsent = self._carrier.connection.unsent
