@@ -195,6 +195,8 @@ class ApiServer:
 
     async def _watch(self, request: web.Request, place: _Place) -> web.StreamResponse:
         at = int(request.query["resourceVersion"])
+        if at > self.store.version:
+            return _status(504, f"Too large resource version: {at}, current: {self.store.version}")
         selected = selects(request.query.get("fieldSelector", ""))
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)

@@ -81,7 +81,7 @@ async def test_what_means_nothing_changes_nothing(server: ApiServer, following: 
         assert ("default", "z") in (await following_one).http_routes
 
 
-@pytest.mark.parametrize("trouble", ["disconnect", "gone", "away", "throttled", "page-gone"])
+@pytest.mark.parametrize("trouble", ["disconnect", "gone", "away", "throttled", "page-gone", "restored"])
 async def test_a_bad_day_of_the_server_ends(server: ApiServer, following: Following, trouble: str) -> None:
     """Whatever was missed meanwhile is there afterwards, and nothing was lost on the way."""
     server.store.apply(*configuration("a", "b"))
@@ -92,6 +92,8 @@ async def test_a_bad_day_of_the_server_ends(server: ApiServer, following: Follow
             server.throttled, server.retry_after = {"httproutes": 2}, 0
         if trouble == "away":
             server.away = True
+        if trouble == "restored":
+            server.store.version = 1  # as from a backup: what was seen is of a future that never comes
         server.break_watches()
         if trouble == "away":
             await until(lambda: server.watching == 0)
@@ -102,7 +104,7 @@ async def test_a_bad_day_of_the_server_ends(server: ApiServer, following: Follow
         server.away = False
         found = await upcoming(inventories, lambda inventory: ("default", "c") in inventory.http_routes)
         assert [name for _, name in found.http_routes] == ["b", "c"]
-        assert (server.lists("httproutes") > 1) is (trouble in ("gone", "page-gone"))
+        assert (server.lists("httproutes") > 1) is (trouble in ("gone", "page-gone", "restored"))
 
 
 async def test_bookmarks_spare_quiet_kinds_a_list(server: ApiServer, following: Following) -> None:

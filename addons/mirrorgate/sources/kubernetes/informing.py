@@ -27,6 +27,11 @@ _LONGEST_WAIT = 120.0
 """However long the server asks to wait."""
 _STEADY = 5.0
 """Seconds that a watch has to last for the next failure to count as the first one."""
+_LISTED = (404, 410)
+"""Answers to a watch after which only a list can tell what is missing."""
+_PATIENCE = 5
+"""Watches in a row that may be refused with anything else until a list is asked for: a server that was restored from a
+backup knows no such version as ours, and says 504 for as long as that takes."""
 _SLICE = 0.005
 """Seconds of a burst of events after which others get their turn."""
 _WATCH_SECONDS = 290
@@ -68,7 +73,7 @@ class Informer:
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        pause = self._first_pause
+        pause, failures = self._first_pause, 0
         while True:
             began = time.monotonic()
             asked: float | None = None
@@ -77,13 +82,13 @@ class Informer:
                     await asyncio.sleep(self._absent_seconds * self._rng.uniform(0.8, 1.2))
                     continue
                 await self._watch()
-                trouble = ""
+                trouble, failures = "", 0
             except (ApiError, Unreachable) as error:
                 trouble = str(error)
                 if isinstance(error, ApiError):
-                    asked = error.retry_after
-                    if error.status in (404, 410):
-                        self._resource_version = ""  # what is missing can only be told by a list
+                    asked, failures = error.retry_after, failures + 1
+                    if error.status in _LISTED or failures >= _PATIENCE:
+                        self._resource_version, failures = "", 0
             except Exception:
                 # An answer of a shape that no API server gives must not end the informer in silence.
                 logger.exception("%s: not understood; listed anew", self.watched.title)
