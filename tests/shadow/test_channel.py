@@ -366,7 +366,7 @@ async def test_the_child_outlives_signals_to_its_group(bench: Any) -> None:
     """SIGTERM and SIGINT are the proxy's business: the child ends when the channel does."""
     mirror: Bench = bench()
     pid = await mirror.up()
-    assert os.getsid(pid) == pid
+    assert os.getpgid(pid) == pid
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(pid, number)
     mirror.channel.configure(CONFIGURE)

@@ -252,7 +252,7 @@ class ShadowChannel:
             except TimeoutError:
                 link.end(f"it did not start within {_READY_SECONDS:.0f} s")
             reason = await asyncio.shield(link.ended)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter where no thread can be had
             return f"it cannot be started: {error}"
         finally:
             link.end("the channel is closed")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 
 import pytest
 
+from mirrorgate.sources.kubernetes import leading
 from mirrorgate.sources.kubernetes.api import Api, Unreachable
 from mirrorgate.sources.kubernetes.leading import Leadership
 from mirrorgate.testing.api_server import ApiServer
+from mirrorgate.testing.in_loop import until
 
 
 class Clock:
@@ -95,3 +99,21 @@ async def test_of_two_at_once_one_wins(server: ApiServer, api: Api) -> None:
     assert not await first.attempt()
     assert not first.leads
     assert await second.attempt()
+
+
+async def test_a_lease_of_a_strange_shape_ends_nothing(
+    server: ApiServer, api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told of, and once it is gone there is a leader."""
+    monkeypatch.setattr(leading, "_RETRY", 0.01)
+    server.store.apply(
+        {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lease"}, "spec": "x"}
+    )
+    leader = candidate(api, "a", Clock())
+    running = asyncio.create_task(leader.run())
+    await until(lambda: "not understood" in caplog.text)
+    server.store.remove("Lease", "lease")
+    await until(lambda: leader.leads)
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running

@@ -222,3 +222,31 @@ async def test_changes_do_not_hasten_what_is_tried_again(
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_mistake_ends_no_writing(
+    server: ApiServer,
+    api: Api,
+    following: Following,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is told of, and the statuses are tried again."""
+    monkeypatch.setattr(statuses, "_AGAIN", 0.01)
+    server.store.apply(*objects())
+    answers = iter(["no number"])
+
+    def leads() -> bool:
+        return bool(int(next(answers, "1")))
+
+    async with following() as source:
+        writer = StatusWriter(api, source, CONTROLLER, leads)
+        running = asyncio.create_task(writer.run())
+        async with contextlib.aclosing(source.inventories()) as inventories:
+            inventory = await anext(inventories)
+        writer.publish(Snapshot.of(inventory, 1, CompileOptions(CONTROLLER, serve_all_classes=False)).statuses)
+        await until(lambda: writer.writes == 5)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+    assert "ValueError" in caplog.text

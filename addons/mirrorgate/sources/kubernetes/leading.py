@@ -70,6 +70,9 @@ class Leadership:
                 if str(error) != self._complaint:
                     logger.warning("the lease %s: %s", self._path, error)
                 self._complaint = str(error)
+            except Exception:
+                # A lease of a shape that nobody of ours writes must not end the election in silence.
+                logger.exception("the lease %s: not understood", self._path)
             if self.leads != led:
                 logger.info("this replica %s statuses", "writes" if self.leads else "no longer writes")
                 self._changed()

@@ -85,7 +85,12 @@ class StatusWriter:
                     await self._wake.wait()
             self._wake.clear()
             again = None
-            if self._statuses is not None and self._leads() and not await self.settle():
+            try:
+                if self._statuses is not None and self._leads() and not await self.settle():
+                    again = _AGAIN
+            except Exception:
+                # An object of a shape that no API server gives must not end the writing in silence.
+                logger.exception("the statuses could not be written; they are tried again in %.0f s", _AGAIN)
                 again = _AGAIN
 
     async def settle(self) -> bool:
