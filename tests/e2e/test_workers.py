@@ -106,11 +106,12 @@ async def hold(rig: Rig, count: int) -> list[asyncio.Task[Answer]]:
     """Ask so often, each time after the one before is held or refused."""
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[Answer]] = []
+    before = rig.held.hanging
     for _ in range(count):
         tasks.append(loop.create_task(rig.gateway.chat("held.test")))
 
         async def settled() -> bool:
-            return rig.held.hanging + sum(task.done() for task in tasks) == len(tasks)
+            return rig.held.hanging - before + sum(task.done() for task in tasks) == len(tasks)
 
         await rig.gateway.admin.until(settled, "a request is neither held nor refused")
     return tasks
