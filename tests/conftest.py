@@ -12,10 +12,20 @@ from mirrorgate.plans import Plan, Refused, RequestFacts
 from mirrorgate.resources.loading import Document, load
 from mirrorgate.scheduling.endpoints import EndpointHealth
 from mirrorgate.snapshot import Snapshot
+from mirrorgate.testing.left_open import LEFT_OPEN, close_what_is_left_open
 
 # How long an example takes says how busy the machine is, not whether it is right.
 settings.register_profile("mirrorgate", deadline=None)
 settings.load_profile("mirrorgate")
+
+close_what_is_left_open()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell of connections that tests have left open."""
+    for line in LEFT_OPEN:
+        terminalreporter.write_line(f"left open by {line}", yellow=True)
+
 
 GATEWAY = """
 apiVersion: gateway.networking.k8s.io/v1
