@@ -252,3 +252,24 @@ async def test_a_port_that_is_taken_is_told(run: Any) -> None:
         port = sock.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
             await running.gateway.plane.listen(mode_specs.ProxyMode.parse(f"gateway:80@{port}"), "127.0.0.1", port)
+
+
+async def test_a_connection_that_cannot_be_looked_after_keeps_no_other_from_it(
+    run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is counted and told; the sweep goes on to the connections behind it."""
+    running = await run(OK)
+    plane = running.gateway.plane
+    clients = await at_once(running, 2)
+    for client in clients:
+        assert (await client.answer()).status == 200
+    swept: list[float] = []
+    broken, other = plane.connections
+    broken.sweep = lambda now: int("no number")
+    other.sweep = swept.append
+    plane._sweeper.cancel()
+    plane._sweep()
+    assert len(swept) == 1
+    running.gateway.bugs_expected = plane.bugs
+    assert plane.bugs >= 1
+    assert "could not be looked after" in caplog.text

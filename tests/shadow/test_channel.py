@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -394,3 +395,18 @@ async def test_a_child_of_another_version_is_not_listened_to(bench: Any) -> None
     await mirror.until(lambda: len(mirror.states) >= 1)
     assert not mirror.channel.stats().up
     assert mirror.messages == []
+
+
+async def test_a_child_for_which_no_thread_can_be_had_is_tried_again(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The machine is out of threads for a moment: mirroring is back when it has one again."""
+    ended = ThreadPoolExecutor(1)
+    ended.shutdown()
+    asyncio.get_running_loop().set_default_executor(ended)
+    mirror: Bench = bench()
+    await mirror.until(lambda: len(mirror.states) >= 1)
+    assert not mirror.channel.stats().up
+    assert "it cannot be started" in caplog.text
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    await mirror.up()

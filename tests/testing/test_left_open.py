@@ -30,14 +30,19 @@ def test_what_is_closed_is_not_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
     monkeypatch.setattr(left_open, "LEFT_OPEN", told)
 
+    accepted: asyncio.Queue[asyncio.BaseTransport] = asyncio.Queue()
+
+    class Server(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.put_nowait(transport)
+
     async def tidy() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        server = await loop.create_server(Server, "127.0.0.1", 0)
         transport, _ = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
         transport.close()
+        (await accepted.get()).close()
         server.close()
-        server.close_clients()
 
-    if hasattr(asyncio.Server, "close_clients"):
-        asyncio.run(tidy())
-        assert told == []
+    asyncio.run(tidy())
+    assert told == []

@@ -253,6 +253,8 @@ class ShadowChannel:
                 link.end(f"it did not start within {_READY_SECONDS:.0f} s")
             reason = await asyncio.shield(link.ended)
         except (OSError, RuntimeError) as error:  # the latter where no thread can be had
+            if child_end is not None:
+                child_end.close()
             return f"it cannot be started: {error}"
         finally:
             link.end("the channel is closed")

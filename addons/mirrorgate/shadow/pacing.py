@@ -11,7 +11,7 @@ from typing import Final
 __all__ = ["Brake", "Pace"]
 
 _RATE: Final = 16 * 1024 * 1024
-"""Bytes a second; reading so many takes 2 to 3 % of a core (measured)."""
+"""Bytes a second; reading so many takes 2 to 3 % of a core (half of what twice as many took)."""
 
 
 class Pace:
