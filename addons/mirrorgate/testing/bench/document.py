@@ -23,13 +23,14 @@ Measured on {machine}, {rounds} rounds, medians. Every proxy is one process on o
 answers at once; the clients have another core. A Mirrorgate that mirrors is two processes on that core; figures are of
 the one that carries production, and "Mirroring" tells the other's. Mirrorgate routes to an InferencePool with breaker,
 metrics, access log and the reading of the request's model on; its limit for shedding load is out of reach. The others
-forward and do nothing else, without an access log.
+forward and do nothing else, without an access log; *envoy-model* is an Envoy that reads the request's model as well,
+with its filter for that (`json_to_metadata`).
 Times are CPU time, user and system, of the processes: load from elsewhere disturbs it much less than it disturbs
 latency. A ratio is taken within a round, and the median of the rounds is shown.
 
 ![CPU of a request and of a streamed event](images/benchmark.svg)"""
 
-_BASES = ("envoy", "mitmdump", "litellm")
+_BASES = ("envoy", "envoy-model", "mitmdump", "litellm")
 _MIRRORING = "-mirror"
 
 

@@ -31,10 +31,12 @@ TROUBLED = tuple(name for name, proxy in PROXIES.items() if proxy.trouble is not
 """With one in each kind of trouble."""
 
 _COMPARED = ("mirrorgate", "mitmdump", "envoy", "nginx", "litellm", "mirrorgate-mirror", "envoy-mirror")
+_READ = (*_COMPARED, "envoy-model")
+"""Where the request has a body that says which model is asked for, so that reading it matters."""
 _PACED = ("direct", "mirrorgate", "envoy", "mirrorgate-mirror", "envoy-mirror")
 
 _WORK: dict[Part, dict[str, tuple[str, ...]]] = {
-    Part.COMPARE: dict.fromkeys(("small", "fresh", "upload", "download", "stream"), _COMPARED),
+    Part.COMPARE: dict.fromkeys(("small", "upload"), _READ) | dict.fromkeys(("fresh", "download", "stream"), _COMPARED),
     Part.PACED: {"paced": _PACED},
     Part.TROUBLE: {"paced": ("direct", *HEALTHY, *TROUBLED)},
     Part.WORKERS: {"small": ("mirrorgate", "mirrorgate-workers")},

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ..manifests import as_yaml, backend, gateway, http_route, inference_pool, mirror_to, reference
 from ..processes import free_port
@@ -51,6 +51,10 @@ class Proxy:
 
 _STEADIED = ("--set", "gateway_overload_lag=60000")
 """Shedding stays on, but for its limit: most scenarios saturate the gateway, and what is shed would look cheap."""
+
+
+_BODY_LIMIT: Final = 64 << 20
+"""How large a body may be for an Envoy that keeps it."""
 
 
 def _program(name: str, named: Mapping[str, str]) -> str:
@@ -103,16 +107,17 @@ def _mitmdump(folder: Path, ports: Ports, named: Mapping[str, str]) -> list[str]
     return [_program("mitmdump", named), "-q", *where, *more]
 
 
-def _envoy(*, mirror: bool = False) -> Callable[[Path, Ports, Mapping[str, str]], list[str]]:
+def _envoy(*, mirror: bool = False, reading: bool = False) -> Callable[[Path, Ports, Mapping[str, str]], list[str]]:
     def command(folder: Path, ports: Ports, named: Mapping[str, str]) -> list[str]:
-        config = _written(folder, "envoy.json", json.dumps(_envoy_config(ports, mirror)))
+        config = _written(folder, "envoy.json", json.dumps(_envoy_config(ports, mirror=mirror, reading=reading)))
         quiet = ["--disable-hot-restart", "--log-level", "error"]
         return [_program("envoy", named), "-c", config, "--concurrency", "1", *quiet]
 
     return command
 
 
-def _envoy_config(ports: Ports, mirror: bool) -> dict[str, Any]:
+def _envoy_config(ports: Ports, *, mirror: bool, reading: bool) -> dict[str, Any]:
+    """`reading` finds a request's model in its body, which Envoy's own filter for that keeps until it is whole."""
     types = "type.googleapis.com/envoy.extensions.filters"
 
     def socket(port: int) -> dict[str, Any]:
@@ -134,16 +139,27 @@ def _envoy_config(ports: Ports, mirror: bool) -> dict[str, Any]:
         "name": "envoy.filters.http.router",
         "typed_config": {"@type": f"{types}.http.router.v3.Router"},
     }
+    model = {"metadata_namespace": "bench", "key": "model"}
+    rules = [{"selectors": [{"key": "model"}], "on_present": model}]
+    reader = {
+        "name": "envoy.filters.http.json_to_metadata",
+        "typed_config": {
+            "@type": f"{types}.http.json_to_metadata.v3.JsonToMetadata",
+            "request_rules": {"rules": rules},
+        },
+    }
     manager = {
         "@type": f"{types}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench",
         "route_config": {
             "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": route}]}]
         },
-        "http_filters": [router],
+        "http_filters": [reader, router] if reading else [router],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
-    listener = {"name": "bench", "address": socket(ports.own), "filter_chains": [chain]}
+    listener: dict[str, Any] = {"name": "bench", "address": socket(ports.own), "filter_chains": [chain]}
+    if reading:
+        listener["per_connection_buffer_limit_bytes"] = _BODY_LIMIT
     clusters = [cluster("origin", ports.origin), *([cluster("shadow", ports.shadow)] if mirror else [])]
     return {"static_resources": {"listeners": [listener], "clusters": clusters}}
 
@@ -198,6 +214,7 @@ PROXIES = {
         Proxy("mirrorgate", _mirrorgate(), steadied=_STEADIED),
         Proxy("mitmdump", _mitmdump),
         Proxy("envoy", _envoy()),
+        Proxy("envoy-model", _envoy(reading=True)),
         Proxy("nginx", _nginx()),
         Proxy("litellm", _litellm, environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}),
         Proxy("mirrorgate-workers", _mirrorgate(workers=2), workers=2, steadied=_STEADIED),
