@@ -35,7 +35,8 @@ class Held:
         self.hooks = SimpleNamespace(busy=False)
         self.connection = SimpleNamespace(unsent=0)
         self.over = False
-        self.upload = self.call = None
+        self.upload: Any = None
+        self.call: Any = None
         self.cut: list[Refusal] = []
 
     def timed_out(self, refusal: Refusal) -> None:
@@ -303,3 +304,21 @@ async def test_a_silent_client_is_no_failure_of_the_endpoint(run: Any, whose: st
     assert bool(health.out) is (whose != "client")
     if sending is not None:
         sending.cancel()
+
+
+@pytest.mark.parametrize(("unsent", "said"), [(1, [Refusal.CLIENT_LEFT]), (0, [])])
+async def test_a_client_that_takes_too_long_is_no_failure_of_the_endpoint(unsent: int, said: list[Refusal]) -> None:
+    """The bound on a try cuts it all the same; of the endpoint it says something where that owes the next byte."""
+
+    class Followed:
+        def ended(self, refusal: Refusal) -> None:
+            told.append(refusal)
+
+    told: list[Refusal] = []
+    held = Held()
+    held.call = Followed()
+    held.connection.unsent = unsent
+    clocks = Clocks(held)  # type: ignore[arg-type]
+    clocks.start_duration(0.01)
+    await until(lambda: held.cut == [Refusal.MAX_DURATION])
+    assert told == said

@@ -88,7 +88,7 @@ class Clocks(msgspec.Struct, eq=False):
         if self._carrier.hooks.busy:
             self._arm(name, _LATER, self._late, name, refusal)
         else:
-            self._carrier.timed_out(refusal)
+            self._cut(refusal)
 
     def sweep(self, now: float) -> None:
         """Look after a long idle limit, once a second; `now` is monotonic. A timer for each exchange costs more."""
@@ -102,11 +102,14 @@ class Clocks(msgspec.Struct, eq=False):
             self.touch()
         rest = self.last_byte + limit - time.monotonic()
         if rest <= 0 and not self._carrier.hooks.busy:
-            if not self._carrier.over and _waits_for_client(self._carrier):
-                end_call(self._carrier, Refusal.CLIENT_LEFT)  # the endpoint is not to blame
-            self._carrier.timed_out(Refusal.STREAM_IDLE)
+            self._cut(Refusal.STREAM_IDLE)
         elif not self._swept:
             self._arm("idle", max(rest, 0.05), self._look, limit)
+
+    def _cut(self, refusal: Refusal) -> None:
+        if not self._carrier.over and _waits_for_client(self._carrier):
+            end_call(self._carrier, Refusal.CLIENT_LEFT)  # the endpoint is not to blame
+        self._carrier.timed_out(refusal)
 
 
 def _waits_for_client(carrier: Carrier) -> bool:
