@@ -115,6 +115,16 @@ def test_a_retry_that_helped_is_counted() -> None:
     assert (counts.retries.counters.success, counts.retries.active, tries.flag) == (1, 0, "")
 
 
+def test_a_failing_answer_to_the_last_try_is_no_success() -> None:
+    """Where it is the last because the gateway is about to stop."""
+    tries, counts = Tries(RetryPolicy()), cluster()
+    assert tries.answered(503, (), counts)
+    tries.next()
+    tries.settle()
+    assert not tries.answered(503, (), counts)
+    assert counts.retries.counters.success == 0
+
+
 def test_no_place_no_retry() -> None:
     """The answer stays what it was, flagged `UO`; the place of another is untouched."""
     counts = cluster(retries=1)

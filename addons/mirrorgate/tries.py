@@ -104,8 +104,9 @@ class Tries:
 
     def answered(self, status: int, fields: Fields, cluster: Cluster[Any, Any]) -> bool:
         """Judge an answer by its head. Whether it is thrown away, and the request sent again."""
-        again = self._judge(answered_by(status, fields, self.policy.codes), cluster)
-        if not again and not self.flag and self.count > 1:
+        found = answered_by(status, fields, self.policy.codes)
+        again = self._judge(found, cluster)
+        if self.count > 1 and found.isdisjoint(self.policy.triggers):
             cluster.retries.counters.success += 1
         return again
 
