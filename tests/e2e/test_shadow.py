@@ -75,6 +75,7 @@ async def running(
     options: Mapping[str, str] | None = None,
     pools: bool = False,
     mirror: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Rig]:
     """Run a gateway whose one route is mirrored, to a Backend or to an InferencePool."""
     names = ("production-model", "candidate-model") if pools else ("fake-model", "fake-model")
@@ -93,8 +94,22 @@ async def running(
         if policy is not None:
             objects.append(shadow_policy("chat", **policy))
         write_manifests(config, objects)
-        async with running_gateway(config, port, options=options) as started:
+        async with running_gateway(config, port, options=options, environment=environment) as started:
             yield Rig(started, primary, candidate)
+
+
+async def test_a_shadow_process_that_cannot_start(tmp_path: Path) -> None:
+    """The listeners open as soon as that is known, and production is served."""
+    program = "import sys\nif 'mirrorgate.shadow' in sys.orig_argv:\n    raise SystemExit(3)\n"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(program)
+    paths = [str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    (tmp_path / "config").mkdir()
+    async with running(tmp_path / "config", environment={"PYTHONPATH": os.pathsep.join(paths)}) as rig:
+        assert (await rig.chat()).status == 200
+        await rig.counted("mirrorgate_shadow_restarts_total", 2)
+        before, _ = "\n".join(rig.gateway.process.output).split("gateway listening at", 1)
+        assert 1 <= before.count("the shadow process is gone") <= 3
 
 
 async def test_a_hanging_candidate(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ logger = logging.getLogger("mirrorgate")
 
 _LIVE_OPTIONS = {"gateway_config", "gateway_bind", "gateway_port_offset", "gateway_endpoint_picker"}
 _JOURNAL_FILE = 64 * 1024 * 1024
-_SHADOW_START = 10.0
-"""Seconds that the listeners wait for the shadow process at the start."""
+_SHADOW_START = 5.0
+"""Seconds that the listeners wait for the shadow process at the start; it takes one."""
 
 
 class Gateway:
@@ -81,7 +81,7 @@ class Gateway:
         self._started = 0.0
         self._applied = 0.0
         self._stopping = False
-        self._shadow_up = asyncio.Event()
+        self._shadow_begun = asyncio.Event()
         self._background = Background()
         self._watcher: asyncio.Task[None] | None = None
         self.plane: Dataplane | None = None
@@ -233,14 +233,16 @@ class Gateway:
     # Listeners
 
     async def _open_listeners(self) -> None:
-        """Bind for the first time: where the configuration mirrors, once the shadow process reads, so that the first
-        requests are mirrored too; production does not wait for it for long."""
+        """Bind for the first time: where the configuration mirrors, once the shadow process reads or has failed to.
+
+        Copies could wait for it, and would come to the candidate all at once, as production's requests did not.
+        """
         if self._configuration.cluster is not None:
             await self._configuration.cluster.first.wait()
         if any(rule.mirrors for rule in rules_of(self._configuration.snapshot)):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SHADOW_START):
-                    await self._shadow_up.wait()
+                    await self._shadow_begun.wait()
         self._opened = True
         self._listening.apply(self._configuration.snapshot, starting=True)
         if self._seat is not None:
@@ -349,9 +351,8 @@ class Gateway:
             web.compared(message)
 
     def _shadow_changed(self, up: bool, pid: int | None, restarts: int) -> None:
-        if up:
-            self._shadow_up.set()
-        else:
+        self._shadow_begun.set()
+        if not up:
             self._mirroring.forget()
             self._verdicts.process_gone()
         if self.plane is not None:
