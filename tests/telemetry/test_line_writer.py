@@ -46,6 +46,24 @@ def test_lines_arrive_in_order(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 & ~0o640 == 0
 
 
+def test_company_is_waited_for_once(tmp_path: Path) -> None:
+    """However much is there by then: with a wait for every mebibyte, a busy gateway's lines would be lost."""
+    line = b"x" * 1023 + b"\n"
+    waits: list[float | None] = []
+    with _writer(tmp_path / "log", 8 << 20) as writer:
+        go = threading.Event()
+
+        def wait(seconds: float | None = None) -> bool:
+            waits.append(seconds)
+            return go.wait(10.0)
+
+        writer._closing.wait = wait  # type: ignore[method-assign]
+        assert all(writer.write(line) for _ in range(6 << 10))
+        go.set()
+        _until(lambda: writer.written == 6 << 10)
+        assert len(waits) == 1
+
+
 def test_lines_arrive_without_close(tmp_path: Path) -> None:
     """A batch is written soon, not at the end."""
     path = tmp_path / "log"

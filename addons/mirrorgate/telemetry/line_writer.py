@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 _BATCH_SECONDS = 0.25
 """The thread waits this long for company after the first line: with every batch it takes the interpreter from the event
 loop twice."""
+_BATCH_BYTES = 1 << 20
+"""Written at once; when more waits, the thread waits for nothing."""
 _RETRY_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
 """How often the thread looks whether the file was renamed."""
@@ -54,6 +56,8 @@ class LineWriter:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._reopen = False
+        self._more = False
+        """Whether more waited than was taken."""
         self._fault = False
         self._torn = False
         """Whether the last write ended inside a line."""
@@ -97,9 +101,10 @@ class LineWriter:
     def _run(self) -> None:
         left = b""
         while True:
-            if not left:
-                self._wake.wait()
-            self._closing.wait(_BATCH_SECONDS)
+            if not self._more:
+                if not left:
+                    self._wake.wait()
+                self._closing.wait(_BATCH_SECONDS)
             self._wake.clear()
             left = self._change_file(left)
             left = self._put(left or self._take())
@@ -127,13 +132,14 @@ class LineWriter:
         return self._closing.wait(_RETRY_SECONDS)
 
     def _take(self) -> bytes:
-        """Take up to a mebibyte of whole lines."""
+        """Take some whole lines."""
         lines: list[bytes] = []
         size = 0
-        while self._lines and size < 1_048_576:
+        while self._lines and size < _BATCH_BYTES:
             line = self._lines.popleft()
             lines.append(line)
             size += len(line)
+        self._more = size >= _BATCH_BYTES
         return b"".join(lines)
 
     def _put(self, batch: bytes) -> bytes:
