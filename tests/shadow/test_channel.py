@@ -154,13 +154,24 @@ async def test_what_comes_before_the_first_child_reads_is_compared(serve: Any, n
 async def test_what_waits_for_the_first_child_is_bounded(new: Any, bench: Any) -> None:
     """By the same bytes as what it does not keep up with."""
     mirror: Bench = bench(queue_bytes=1 << 20)
-    body = json.dumps({"model": "m", "messages": "x" * 100_000}).encode()
-    opened = [mirror.channel.open(new.started(str(number), [new.target(1)], body=body)) for number in range(30)]
+    body = json.dumps({"model": "m", "messages": "x" * 300_000}).encode()
+    opened = [mirror.channel.open(new.started(str(number), [new.target(1)], body=body)) for number in range(8)]
     held = [each for each in opened if isinstance(each, Handle)]
     assert 0 < len(held) < len(opened)
     stats = mirror.channel.stats()
     assert stats.queued + stats.reserved <= 1 << 20
     assert stats.dropped == {MirrorDropReason.QUEUE_FULL: len(opened) - len(held)}
+    for handle in held:
+        handle.abort("enough")
+
+
+async def test_few_wait_for_the_first_child(new: Any, bench: Any) -> None:
+    """Their copies are sent at once: a candidate would be judged by a load that production did not have."""
+    mirror: Bench = bench()
+    opened = [mirror.channel.open(new.started(str(number), [new.target(1)])) for number in range(10)]
+    held = [each for each in opened if isinstance(each, Handle)]
+    assert len(held) == 8
+    assert mirror.channel.stats().dropped == {MirrorDropReason.PROCESS_DOWN: 2}
     for handle in held:
         handle.abort("enough")
 

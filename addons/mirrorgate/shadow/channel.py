@@ -35,6 +35,9 @@ _READY_SECONDS: Final = 60.0
 """How long a child may take until it reads; generous, because it runs at a low priority."""
 _HOLD_SECONDS: Final = 10.0
 """For how long the first child's exchanges wait for it: some starts, but no copies that are older than that."""
+_HELD: Final = 8
+"""Exchanges that wait for the first child. Their copies come to the candidate all at once, as production's requests did
+not, and the latencies of many would say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +109,8 @@ class ShadowChannel:
     def start(self) -> None:
         """Start the child in the background.
 
-        Exchanges wait for the first one until it reads, within the budget; for a later one they are dropped as
-        `process_down`, since what has ended one child may end the next.
+        Some exchanges wait for the first one until it reads, within the budget; the others, and those for a later one,
+        are dropped as `process_down`, since what has ended one child may end the next.
         """
         if self._supervisor is None:
             loop = asyncio.get_running_loop()
@@ -139,7 +142,7 @@ class ShadowChannel:
         `body_too_large` means that it could not fit even if nothing else was under way.
         """
         link = self._link
-        if link is None or not (self._up or asyncio.get_running_loop().time() < self._held_until):
+        if link is None or not (self._up or self._holds()):
             return self._drop(MirrorDropReason.PROCESS_DOWN)
         room = max(0, started.reserved) + FINISH_ROOM
         least = len(started.body or b"")
@@ -206,6 +209,10 @@ class ShadowChannel:
             truncated=self._truncated,
             dropped=dict(self._dropped),
         )
+
+    def _holds(self) -> bool:
+        """Tell whether an exchange may wait for the first child."""
+        return self._sent < _HELD and asyncio.get_running_loop().time() < self._held_until
 
     def _drop(self, reason: MirrorDropReason) -> MirrorDropReason:
         self._dropped[reason] += 1
