@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -309,3 +310,29 @@ async def test_a_folder_that_goes_and_comes_back(tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "a.yaml").write_text("one")
         assert texts(await changes.next()) == ["one"]
+
+
+async def test_a_look_that_fails_is_told(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whoever waits, who would wait for ever otherwise."""
+
+    def broken(paths: object) -> None:
+        raise ValueError("no look")
+
+    async with watching(manifest) as changes:
+        monkeypatch.setattr(files, "_scan", broken)
+        with pytest.raises(ValueError, match="no look"):
+            await changes.next()
+
+
+async def test_nobody_looks_once_nobody_waits(manifest: Path) -> None:
+    """The thread ends with the wait."""
+
+    def looking() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "manifests"]
+
+    before = set(looking())
+    async with watching(manifest) as changes:
+        await changes.none()
+        [thread] = set(looking()) - before
+    await asyncio.to_thread(thread.join, 10.0)
+    assert not thread.is_alive()

@@ -1,8 +1,9 @@
 """Manifests in files: read them, and notice within a second when they change.
 
-Changes are found by polling names, times, sizes and inodes of the tree four times a second, in a worker thread so
-that a slow file system does not hold up the event loop. A poll of a hundred files costs under a millisecond. Polling
-works on every file system, also on the network mounts and Kubernetes volumes from which no notification comes.
+Changes are found by polling names, times, sizes and inodes of the tree four times a second. A thread does that, so that
+a slow file system does not hold up the event loop, which is not even woken where nothing has changed. A poll of a
+hundred files costs under a millisecond. Polling works on every file system, also on the network mounts and Kubernetes
+volumes from which no notification comes.
 
 A change counts when the tree has stood still for a moment and the contents are others than before. So an editor's
 truncate and write, a rename over the old file, the `..data` swap of a ConfigMap volume, and `touch` all come out as
@@ -12,8 +13,10 @@ what they mean. Contents decide, times only hint.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
+import threading
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
@@ -112,9 +115,7 @@ class FileSource:
         if self._last is None:
             yield await asyncio.to_thread(self.read)
         while True:
-            await asyncio.sleep(POLL)
-            if not await asyncio.to_thread(self._changed):
-                continue
+            await self._until_changed()
             stood = await self._settled()
             tree, reading = await asyncio.to_thread(_read_all, self._paths)
             if tree != stood and tree.emptied(self._tree or _Tree((), ())):
@@ -123,6 +124,30 @@ class FileSource:
             self._tree, self._last = tree, reading
             if different:
                 yield reading
+
+    async def _until_changed(self) -> None:
+        """Wait until the tree differs from the one last read. Raises what a look at it raises."""
+        loop = asyncio.get_running_loop()
+        seen: asyncio.Future[None] = loop.create_future()
+        left = threading.Event()
+        # None of the executor's: a process that ends waits for those.
+        threading.Thread(target=self._look, args=(loop, seen, left), name="manifests", daemon=True).start()
+        try:
+            await seen
+        finally:
+            left.set()
+
+    def _look(self, loop: asyncio.AbstractEventLoop, seen: asyncio.Future[None], left: threading.Event) -> None:
+        """Poll in a thread until there is something to tell, or nobody waits for it."""
+        failure: Exception | None = None
+        try:
+            while not left.wait(POLL):
+                if self._changed():
+                    break
+        except Exception as error:
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop may be closed by now
+            loop.call_soon_threadsafe(_tell, seen, failure)
 
     def _changed(self) -> bool:
         """Look whether the tree differs from the one last read, or was so young then that it cannot be told."""
@@ -151,6 +176,15 @@ class FileSource:
                 return tree
             if now - start >= MAX_SETTLE:
                 return None
+
+
+def _tell(future: asyncio.Future[None], failure: Exception | None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(None)
+    else:
+        future.set_exception(failure)
 
 
 def _read_all(paths: Sequence[Path]) -> tuple[_Tree, Reading]:
