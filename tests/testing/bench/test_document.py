@@ -14,12 +14,25 @@ def test_it_tells_costs_ratios_and_errors() -> None:
         Measure(scenario="small", proxy="envoy", round=0, window=1.0, requests=10, cpu=0.001, errors=1234),
     ]
     text = written(Results(runs, "a machine"))
-    assert "Measured on a machine, 1 rounds" in text
+    assert "Measured on a machine." in text
+    assert "- **small**: 600 B of JSON each way, 32 clients; one round\n" in text
     assert "| mirrorgate | 300 |" in text
     assert "| mirrorgate / envoy | 3.00 |" in text
     assert "| small | mirrorgate | 1.0 | 2.0 |" in text
     assert "- envoy, small, round 0: 1,234" in text
     assert "## Mirroring" not in text
+
+
+def test_the_range_of_a_ratio_is_told() -> None:
+    """Where there are rounds enough."""
+    runs = [
+        Measure(scenario="small", proxy=proxy, round=number, window=1.0, requests=10, cpu=cpu)
+        for proxy, cpus in (("mirrorgate", (0.003, 0.001, 0.002)), ("envoy", (0.001,) * 3))
+        for number, cpu in enumerate(cpus)
+    ]
+    text = written(Results(runs, "a machine"))
+    assert "32 clients; 3 rounds" in text
+    assert "| mirrorgate / envoy | 2.00 (1.00-3.00) |" in text
 
 
 def test_mirroring_tells_the_processes_apart() -> None:

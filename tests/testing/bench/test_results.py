@@ -19,7 +19,7 @@ def test_a_ratio_is_taken_within_its_round() -> None:
     results = Results(runs, "here")
     assert results.ratio("a", "b", "small", lambda m: m.cpu_per_request) == 3.0
     assert results.median("a", "small", lambda m: m.cpu) == 5.0
-    assert (results.rounds, results.proxies, results.scenarios) == (3, ["a", "b"], ["small"])
+    assert (results.rounds("small"), results.proxies, results.scenarios) == (3, ["a", "b"], ["small"])
 
 
 def test_a_difference_is_taken_within_its_round() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Sequence
+from typing import Final
 
-__all__ = ["count", "kib", "mib", "ms", "table", "times_of", "us"]
+__all__ = ["count", "kib", "mib", "middle_of", "ms", "table", "times_of", "us"]
+
+_TELLING: Final = 3
+"""Rounds from which on their range is shown."""
 
 
 def us(seconds: float | None) -> str:
@@ -35,6 +40,13 @@ def count(value: float | None) -> str:
 def times_of(ratio: float | None) -> str:
     """Show a ratio."""
     return "–" if ratio is None else f"{ratio:.2f}"
+
+
+def middle_of(ratios: Sequence[float]) -> str:
+    """Show the median of ratios, with how far they reach where there are enough of them to tell."""
+    if len(ratios) < _TELLING:
+        return times_of(statistics.median(ratios) if ratios else None)
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
 
 
 def table(head: Sequence[str], rows: Iterable[list[str]]) -> str:

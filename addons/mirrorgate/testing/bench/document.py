@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from .cells import count, mib, ms, table, times_of, us
+from .cells import count, mib, middle_of, ms, table, us
 from .measures import Measure
 from .paced_tables import paced, troubled
 from .resource_tables import memory, workers
@@ -19,14 +19,14 @@ _OPENING = """\
 What Mirrorgate costs, beside other proxies that do the same work in the same rounds. `scripts/bench` measures anew and
 writes this page; `docs/performance.md` tells where the time goes and what was done about it.
 
-Measured on {machine}, {rounds} rounds, medians. Every proxy is one process on one core, in front of a server that
-answers at once; the clients have another core. A Mirrorgate that mirrors is two processes on that core; figures are of
-the one that carries production, and "Mirroring" tells the other's. Mirrorgate routes to an InferencePool with breaker,
-metrics, access log and the reading of the request's model on; its limit for shedding load is out of reach. The others
-forward and do nothing else, without an access log; *envoy-model* is an Envoy that reads the request's model as well,
-with its filter for that (`json_to_metadata`).
+Measured on {machine}. Figures are medians of the rounds. Every proxy is one process on one core, in front of a
+server that answers at once; the clients have another core. A Mirrorgate that mirrors is two processes on that core;
+figures are of the one that carries production, and "Mirroring" tells the other's. Mirrorgate routes to an InferencePool
+with breaker, metrics, access log and the reading of the request's model on; its limit for shedding load is out of
+reach. The others forward and do nothing else, without an access log; *envoy-model* is an Envoy that reads the request's
+model as well, with its filter for that (`json_to_metadata`).
 Times are CPU time, user and system, of the processes: load from elsewhere disturbs it much less than it disturbs
-latency. A ratio is taken within a round, and the median of the rounds is shown.
+latency. A ratio is taken within a round, and the median of the rounds is shown, with their range where there are three.
 
 ![CPU of a request and of a streamed event](images/benchmark.svg)"""
 
@@ -36,12 +36,12 @@ _MIRRORING = "-mirror"
 
 def written(results: Results) -> str:
     """Return the document as Markdown. What has not been run is left out."""
-    parts = [_OPENING.format(machine=results.machine, rounds=results.rounds)]
+    parts = [_OPENING.format(machine=results.machine)]
     for unit, title in ((Unit.REQUEST, "A request"), (Unit.EVENT, "A streamed event")):
         names = [name for name in results.scenarios if SCENARIOS[name].unit is unit and name != "paced"]
         if names:
             parts.append(f"## {title}")
-            parts += [f"- **{name}**: {SCENARIOS[name].title}" for name in names]
+            parts += [f"- **{name}**: {SCENARIOS[name].title}; {_rounds(results, name)}" for name in names]
             parts.append(_costs(results, names, unit))
             parts.append(_ratios(results, names, unit))
     if any(results.median(name, scenario, _beside) for name in results.proxies for scenario in results.scenarios):
@@ -66,6 +66,11 @@ Latency as the clients see it, with the proxy saturated where the scenario says 
 for planning. Memory is of the whole process tree after the run (PSS)."""
 
 
+def _rounds(results: Results, scenario: str) -> str:
+    number = results.rounds(scenario)
+    return "one round" if number == 1 else f"{number} rounds"
+
+
 def _costs(results: Results, scenarios: Sequence[str], unit: Unit) -> str:
     figure = _figure(unit)
     rows = (
@@ -83,9 +88,9 @@ def _ratios(results: Results, scenarios: Sequence[str], unit: Unit) -> str:
         for ours in (name for name in results.proxies if name.startswith("mirrorgate")):
             for base in _BASES:
                 base = base + _MIRRORING if ours.endswith(_MIRRORING) else base
-                ratios = [results.ratio(ours, base, each, figure) for each in scenarios]
+                ratios = [results.ratios(ours, base, each, figure) for each in scenarios]
                 if any(ratios):
-                    yield [f"{ours} / {base}", *(times_of(ratio) for ratio in ratios)]
+                    yield [f"{ours} / {base}", *map(middle_of, ratios)]
 
     return table(["ratio", *scenarios], rows())
 

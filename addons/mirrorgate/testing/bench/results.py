@@ -21,20 +21,19 @@ class Results(msgspec.Struct, frozen=True):
     machine: str
     footprints: list[Footprint] = []
 
-    @property
-    def rounds(self) -> int:
-        """How many there were."""
-        return len({measure.round for measure in self.measures})
+    def rounds(self, scenario: str) -> int:
+        """Return how many there were of a scenario."""
+        return len({measure.round for measure in self.measures if measure.scenario == scenario})
 
     @property
     def proxies(self) -> list[str]:
         """Names, in the order in which they were measured first."""
-        return list(dict.fromkeys(m.proxy for m in self.measures if m.round == 0))
+        return list(dict.fromkeys(m.proxy for m in self.measures))
 
     @property
     def scenarios(self) -> list[str]:
         """Names, in the order in which they were measured first."""
-        return list(dict.fromkeys(m.scenario for m in self.measures if m.round == 0))
+        return list(dict.fromkeys(m.scenario for m in self.measures))
 
     def over(self, before: Results) -> Results:
         """Return these with what was measured before of other scenarios, and of memory if it was not measured now."""
@@ -59,8 +58,12 @@ class Results(msgspec.Struct, frozen=True):
 
     def ratio(self, proxy: str, base: str, scenario: str, figure: Figure) -> float | None:
         """Return the median of the rounds' ratios of a figure to the base's, `None` without a common round."""
-        ratios = [value / other for value, other in self._pairs(proxy, base, scenario, figure) if other]
+        ratios = self.ratios(proxy, base, scenario, figure)
         return statistics.median(ratios) if ratios else None
+
+    def ratios(self, proxy: str, base: str, scenario: str, figure: Figure) -> list[float]:
+        """Return the ratios of a figure to the base's in the rounds that have both."""
+        return [value / other for value, other in self._pairs(proxy, base, scenario, figure) if other]
 
     def _pairs(self, proxy: str, base: str, scenario: str, figure: Figure) -> list[tuple[float, float]]:
         bases = {m.round: figure(m) for m in self.of(base, scenario)}
