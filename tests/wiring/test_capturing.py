@@ -1,5 +1,6 @@
 """The capture follows its option while the gateway runs."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,29 @@ async def test_a_file_that_is_none_of_flows_is_refused(tmp_path: Path, manifests
             captures.configure(str(tmp_path / "notes"))
         assert gateway.plane.capture is not None
         captures.close()
+
+
+async def test_no_count_goes_back_and_none_is_lost(tmp_path: Path, manifests: Any) -> None:
+    """While an old file is being closed its counts stay, and exchanges that began with it count when they end."""
+    async with GatewayInLoop(manifests.snapshot()) as gateway:
+        captures = Captures(gateway.plane)
+
+        def count(result: str) -> float:
+            return sum(each.value for each in captures.samples() if each.labels.get("result") == result)
+
+        captures.configure(str(tmp_path / "a"))
+        first = gateway.plane.capture
+        assert first is not None
+        first.counts["no_room"] += 1
+        first.begin(0.0)
+        seen = []
+        for name in ("b", "", "a", "b"):
+            captures.configure(str(tmp_path / name) if name else "")
+            seen.append(count("no_room"))
+        assert seen == [1.0] * 4
+        await until(lambda: not any(thread.name == "capture end" for thread in threading.enumerate()))
+        assert count("no_room") == 1
+        first.counts["closed"] += 1
+        assert count("closed") == 1, "an exchange ended after its file was closed"
+        captures.close()
+        assert count("closed") == 1

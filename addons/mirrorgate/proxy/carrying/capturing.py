@@ -107,6 +107,8 @@ class Capture:
         self._gone = 0
         """Bytes that are held no more. Two counters, each written by one thread, so that no lock is needed."""
         self._returned = 0
+        self._tapes = 0
+        """Exchanges that began and have not ended."""
         self._waiting: deque[tuple[dict[str, Any], int]] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -120,8 +122,14 @@ class Capture:
         """Bytes held now, by tapes and by flows that wait."""
         return self._added - self._gone - self._returned
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is counted any more: the file is closed, and every exchange that began has ended."""
+        return not self._tapes and not self._thread.is_alive()
+
     def begin(self, began: float) -> Tape:
         """Begin to keep one exchange, which started at this instant of the monotonic clock."""
+        self._tapes += 1
         return Tape(self, began)
 
     def reserve(self, size: int) -> bool:
@@ -133,6 +141,7 @@ class Capture:
 
     def take(self, carrier: Carrier, tape: Tape) -> None:
         """Hand a finished exchange over. What clients replay is no traffic and is left out."""
+        self._tapes -= 1
         if carrier.flow.is_replay is not None:
             self._returned += tape.held
             return
