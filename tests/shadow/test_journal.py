@@ -212,6 +212,27 @@ def test_a_deleted_file_is_begun_anew(journals: Any, tmp_path: Path) -> None:
     assert numbers(tmp_path / "journal") == [2]
 
 
+@pytest.mark.parametrize("waits", [2.0, 0.0])
+def test_a_file_that_is_moved_away_is_left_and_a_new_one_begun(journals: Any, tmp_path: Path, waits: float) -> None:
+    """A user who moves the file, or the whole folder, loses no record to a rotation that finds nothing to rename."""
+    journal, clock = journals(max_bytes=300, clock=(clock := Clock())), clock
+    assert journal.append(record(1))
+    folder = tmp_path / "journal"
+    (folder / "exchanges.jsonl").rename(tmp_path / "moved.jsonl")
+    clock.now += waits
+    for number in range(2, 20):
+        clock.now += 0.01
+        assert journal.append(record(number, 40))
+    folder.rename(tmp_path / "moved")
+    clock.now += 2
+    assert journal.append(record(20))
+    journal.wait_for_compression()
+    assert journal.dropped == 0
+    assert numbers(folder) == [20]
+    moved = json.loads((tmp_path / "moved.jsonl").read_bytes().splitlines()[-1])["number"]
+    assert numbers(tmp_path / "moved") == list(range(moved + 1, 20))
+
+
 def test_writers_that_share_a_folder_do_not_mix(journals: Any, tmp_path: Path) -> None:
     """Each process has a file of its own, and a file that was left is taken up again."""
     one, two = journals(), journals()

@@ -166,17 +166,18 @@ class Journal:
         raise OSError(f"{_WRITERS} other processes write into {self.folder}")
 
     def _is_gone(self) -> bool:
-        """Say whether the file was deleted under us, looking once a second."""
+        """Say whether the file was deleted or moved under us, looking once a second."""
         now = self._now()
         if 0.0 < self._look_at - now <= _LOOK_SECONDS:
             return False
         self._look_at = now + _LOOK_SECONDS
-        return not os.fstat(self._descriptor).st_nlink
+        return not _is_at(self._path, self._descriptor)
 
     def _rotate(self) -> None:
         """Give the file its final name, compress it in the background, and begin another.
 
-        A name that is taken gets a number. Raises OSError when the folder does not allow it; the file then goes on.
+        A name that is taken gets a number. A file that is not in its place any more is left as it is. Raises OSError
+        when the folder does not allow it.
         """
         moment = datetime.fromtimestamp(self._now(), UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         for number in range(1000):
@@ -184,7 +185,9 @@ class Journal:
             finished = self.folder / f"{stem}.jsonl"
             if not finished.exists() and not finished.with_suffix(".jsonl.gz").exists():
                 break
-        os.rename(self._path, finished)
+        # Somebody may have moved it since the last look, and another process begun one of this name.
+        if _is_at(self._path, self._descriptor):
+            os.rename(self._path, finished)
         self._close()
         if not self._open():
             raise OSError("no new file could be begun")
