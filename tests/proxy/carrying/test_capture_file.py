@@ -91,6 +91,50 @@ def test_a_name_follows_the_time(tmp_path: Path) -> None:
     assert [paths(each) for each in sorted(tmp_path.iterdir())] == [["/0"], ["/1"]]
 
 
+@pytest.mark.parametrize("deleted", [True, False])
+def test_a_file_that_is_deleted_or_moved_is_begun_anew(tmp_path: Path, deleted: bool) -> None:
+    """What comes later stands where it is looked for, and the room of a deleted file is given back."""
+    now = [100.0]
+    path = tmp_path / "a.mitm"
+    file = CaptureFile(str(path), lambda: now[0])
+    file.append(record(0))
+    moved = path.rename(tmp_path / "b.mitm")
+    if deleted:
+        moved.unlink()
+    now[0] += 2.0
+    file.append(record(1))
+    file.close()
+    assert paths(path) == ["/1"]
+    assert deleted or paths(moved) == ["/0"]
+
+
+def test_a_tail_that_cannot_be_taken_back_at_once_hides_nothing(tmp_path: Path) -> None:
+    """A disk that refuses the rest of a record and its removal is asked again before the next record."""
+    path = tmp_path / "a.mitm"
+    broken = [True]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if not broken:
+            return os.write(descriptor, data)
+        if broken[0]:
+            broken[0] = False
+            return os.write(descriptor, data[:10])
+        raise OSError(errno.EIO, "input/output error")
+
+    def truncate(descriptor: int, size: int) -> None:
+        if broken:
+            raise OSError(errno.EIO, "input/output error")
+        os.ftruncate(descriptor, size)
+
+    file = CaptureFile(str(path), lambda: 0.0, write, truncate)
+    with pytest.raises(OSError, match="input/output error"):
+        file.append(record(0))
+    broken.clear()
+    file.append(record(1))
+    file.close()
+    assert paths(path) == ["/1"]
+
+
 @given(st.lists(st.integers(0, 3), max_size=4), st.binary(max_size=20))
 def test_the_whole_length_is_that_of_whole_records(numbers: list[int], tail: bytes) -> None:
     """Whatever follows, the whole records at the beginning are found, and what is found can be read."""
