@@ -96,6 +96,19 @@ async def test_a_wrong_token_is_an_error(server: ApiServer, tmp_path: Path, monk
     await api.close()
 
 
+@pytest.mark.parametrize("text", ["", "[]", "words", "clusters: 3\ncontexts: 4\ncurrent-context: x\n"])
+async def test_a_file_that_is_no_kubeconfig_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """An empty file for one: the client library fails over it with errors of Python's own."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    path = tmp_path / "config"
+    path.write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(ConfigException, match="has not the shape of a kubeconfig"):
+        await Api.connect()
+
+
 async def test_without_a_kubeconfig_there_is_no_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a service account nor a file."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "missing"))

@@ -67,7 +67,10 @@ class Api:
             config.load_incluster_config(client_configuration=configuration)
         except ConfigException:
             path = os.environ.get("KUBECONFIG") or None
-            loader = await config.load_kube_config(path, context, configuration, persist_config=False)
+            try:
+                loader = await config.load_kube_config(path, context, configuration, persist_config=False)
+            except (TypeError, AttributeError, KeyError) as error:  # the library's, of an empty file for one
+                raise ConfigException(f"{path or 'the default one'} has not the shape of a kubeconfig") from error
             configuration.refresh_api_key_hook = _refresher(loader)
         configuration.connection_pool_maxsize = 0  # a watch holds a connection of its own
         # The client library is a hundred thousand objects that never go: the collector need not walk them each time.
