@@ -169,3 +169,23 @@ async def _until_closed(port: int) -> None:
             except (ConnectionError, WireError):
                 pass  # accepted by the kernel as the listener closed
             await asyncio.sleep(0.02)
+
+
+async def test_an_address_of_mitmproxys_own_is_a_listener_that_cannot_bind(tmp_path: Path) -> None:
+    """It is said once, the other listeners are served, and the next edit takes effect."""
+    config, port, stock, free = tmp_path / "gateway.yaml", free_port(), free_port(), free_port()
+    async with FakeModelServer(Behaviour(answer="blue")) as blue:
+        rest = [backend("blue", blue.port), http_route("chat", reference("blue"))]
+        write_manifests(config, [*gateway(port), *rest])
+        async with running_gateway(config, port, options={"mode": f"regular@127.0.0.1:{stock}"}) as running:
+            write_manifests(config, [*gateway(port, stock, free), *rest])
+            await running.process.printed("generation 2 takes effect")
+            for each in (port, free):
+                async with await _until_open(each) as client:
+                    answer = await client.request("POST", CHAT, [("host", "chat.test")], chat_body())
+                    assert answer.json()["choices"][0]["message"]["content"] == "blue"
+            write_manifests(config, [*gateway(port), *rest])
+            await running.process.printed("generation 3 takes effect")
+            said = [line for line in running.process.output if "cannot bind" in line]
+            assert len(said) == 1, running.process.text
+            assert f"its address is that of mitmproxy's mode regular@127.0.0.1:{stock}" in said[0]
