@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import random
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["Configuration", "Server"]
 
 logger = logging.getLogger("mirrorgate")
+
+_AGAIN = 5.0
+"""Seconds after which the manifests are followed again when that has failed."""
 
 
 class Server(Protocol):
@@ -76,12 +80,22 @@ class Configuration:
         return True
 
     async def follow(self) -> None:
-        """Let changes take effect, or refuse them whole."""
+        """Let changes take effect, or refuse them whole, until cancelled."""
         if self.cluster is not None:
             await self.cluster.follow(lambda: self.snapshot, self._take_compiled)
+            return
         assert self._source is not None
+        while True:
+            try:
+                await self._follow_files(self._source)
+            except Exception:
+                # No thread to be had, for instance. A gateway that is never configured again would be worse.
+                logger.exception("the manifests could not be followed; they are in %.0f s again", _AGAIN)
+            await asyncio.sleep(_AGAIN)
+
+    async def _follow_files(self, source: FileSource) -> None:
         aside = Aside()
-        async for reading in self._source.changes():
+        async for reading in source.changes():
             try:
                 options = compile_options(ctx.options)
                 work = functools.partial(compile_reading, reading, self.snapshot.generation + 1, options)
@@ -107,9 +121,13 @@ class Configuration:
             raise ValueError("what concerns the cluster cannot change while the gateway runs")
 
     def _take_compiled(self, compilation: Compilation) -> None:
-        self._take(compilation)
-        if self.server is not None:
-            self.server.listen(self.snapshot)
+        """Let a configuration take effect. Raises nothing: a bug of one must not keep the next one away."""
+        try:
+            self._take(compilation)
+            if self.server is not None:
+                self.server.listen(self.snapshot)
+        except Exception:
+            logger.exception("configuration generation %d has taken effect in part only", self.snapshot.generation)
 
     def _take(self, compilation: Compilation) -> None:
         for problem in compilation.warnings:

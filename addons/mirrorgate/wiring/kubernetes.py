@@ -44,6 +44,8 @@ logger = logging.getLogger("mirrorgate")
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _RELEASE_SECONDS = 3.0
+_AGAIN = 5.0
+"""Seconds after which the cluster is followed again when that has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +118,19 @@ class ClusterConfiguration:
             sys.exit(1)
         self._start(self._api)
         assert self._source is not None
+        while True:
+            try:
+                await self._follow(self._source, running, take)
+            except Exception:
+                # No thread to be had, for instance. A gateway that is never configured again would be worse.
+                logger.exception("the cluster could not be followed; it is in %.0f s again", _AGAIN)
+            await asyncio.sleep(_AGAIN)
+
+    async def _follow(
+        self, source: ClusterSource, running: Callable[[], Snapshot], take: Callable[[Compilation], None]
+    ) -> None:
         aside = Aside()
-        async for inventory in self._source.inventories():
+        async for inventory in source.inventories():
             before, began = running(), time.monotonic()
             try:
                 compilation = await aside.run(functools.partial(self._compile, inventory, before))
