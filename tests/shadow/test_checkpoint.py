@@ -1,6 +1,9 @@
 """A checkpoint is replaced whole, belongs to one process, and never raises."""
 
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 from mirrorgate.shadow.checkpoint import Checkpoint
@@ -42,6 +45,50 @@ def test_two_processes_have_a_file_each(tmp_path: Path) -> None:
     assert fourth.load() == [b"first"]
     third.close()
     fourth.close()
+
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from mirrorgate.shadow.checkpoint import Checkpoint
+checkpoint = Checkpoint(Path(sys.argv[1]))
+checkpoint.load()
+print("holds", flush=True)
+sys.stdin.readline()
+checkpoint.save([b"all that it judged"])
+checkpoint.close()
+"""
+_GATEWAY = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", *sys.argv[1:]])
+"""
+
+
+def test_the_evidence_of_a_gateway_that_was_killed_is_waited_for(tmp_path: Path) -> None:
+    """Its shadow process still judges what it has, and saves it at its end; nobody begins without it meanwhile."""
+    command = [sys.executable, "-c", _GATEWAY, _HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as gateway:
+        assert gateway.stdin is not None
+        assert gateway.stdout is not None
+        assert gateway.stdout.readline() == b"holds\n"
+        other = Checkpoint(tmp_path)
+        assert other.load() == [], "nobody waits for one whose gateway lives"
+        other.close()
+        gateway.kill()
+        gateway.wait()
+        waited = []
+
+        def pause(seconds: float) -> None:
+            if not waited:
+                gateway.stdin.write(b"\n")  # type: ignore[union-attr]
+                gateway.stdin.flush()  # type: ignore[union-attr]
+            waited.append(seconds)
+            time.sleep(seconds)
+
+        successor = Checkpoint(tmp_path, pause)
+        assert successor.load() == [b"all that it judged"]
+        assert waited
+        successor.close()
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

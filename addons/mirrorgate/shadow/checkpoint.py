@@ -1,7 +1,8 @@
 """What survives the end of the process: one small file in the journal's folder, replaced whole.
 
 Processes that share a folder each have a file of their own, held by a lock, so that no evidence is ever taken up by
-two of them.
+two of them. A process whose gateway was killed still judges what it has for some seconds: its successor waits for its
+file, instead of beginning without evidence beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import contextlib
 import fcntl
 import logging
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -22,13 +24,17 @@ logger = logging.getLogger(__name__)
 _SLOTS: Final = 64
 """Processes that may share a folder."""
 _LARGEST: Final = 256 * 1024 * 1024
+_PATIENCE: Final = 15.0
+"""Seconds to wait for a process that has lost its gateway: longer than it lives on without."""
+_LOOK: Final = 0.05
 
 
 class Checkpoint:
     """Lines in a file. Used from one thread, written in another: a slow disk holds nothing up. No call raises."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pause: Callable[[float], None] = time.sleep) -> None:
         self.folder = folder
+        self._pause = pause
         self.working = False
         """Whether the disk took the last one."""
         self._lock = -1
@@ -37,9 +43,12 @@ class Checkpoint:
         self._writing: Future[None] | None = None
 
     def load(self) -> list[bytes]:
-        """Take a file that no other process holds, and return its lines; none when there is none."""
+        """Take a file that no other process holds, and return its lines; none when there is none.
+
+        May wait some seconds for one whose process has lost its gateway.
+        """
         try:
-            path = self._own()
+            path = self._own(_PATIENCE)
             self.working = True
             if path.stat().st_size > _LARGEST:
                 raise OSError(f"{path} is too large to be ours")
@@ -85,22 +94,62 @@ class Checkpoint:
         else:
             self.working = True
 
-    def _own(self) -> Path:
+    def _own(self, patience: float = 0.0) -> Path:
         """Return the path that this process holds. Raises OSError when the folder allows none."""
         if self._path is not None:
             return self._path
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        until = time.monotonic() + patience
         for slot in range(_SLOTS):
             name = f".verdicts.{slot}" if slot else ".verdicts"
-            lock = os.open(self.folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                continue
-            except OSError:
-                os.close(lock)
-                raise
-            self._lock, self._path = lock, self.folder / f"{name}.json"
-            return self._path
+            while True:
+                lock, orphaned = _locked(self.folder / f"{name}.lock")
+                if lock is not None:
+                    self._lock, self._path = lock, self.folder / f"{name}.json"
+                    return self._path
+                if not orphaned or time.monotonic() >= until:
+                    break
+                self._pause(_LOOK)
         raise OSError(f"{_SLOTS} other processes write into {self.folder}")
+
+
+def _locked(path: Path) -> tuple[int | None, bool]:
+    """Lock a file, which then names our gateway, and return its descriptor.
+
+    `None` where another process holds it, and whether that one has lost its gateway. Raises OSError.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getppid()} {_namespace()}".encode(), 0)
+    except BlockingIOError:
+        gateway = os.pread(lock, 64, 0).decode("ascii", "replace")
+        os.close(lock)
+        return None, _is_over(gateway)
+    except OSError:
+        os.close(lock)
+        raise
+    return lock, False
+
+
+def _namespace() -> str:
+    """Return what tells apart where process numbers count; empty where they count everywhere."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _is_over(gateway: str) -> bool:
+    """Say whether a process that a lock names has ended; one that cannot be looked for has not."""
+    number, _, namespace = gateway.partition(" ")
+    if not number.isdecimal() or namespace != _namespace():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
