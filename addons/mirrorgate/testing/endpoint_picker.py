@@ -71,8 +71,12 @@ class Told:
 class FakeEndpointPicker(service.ExternalProcessorServicer):  # type: ignore[misc]  # it has no types
     """The server, on a port of this machine; over TLS with a certificate that names nobody unless `clear`."""
 
-    def __init__(self, endpoints: str = "", *, clear: bool = False, port: int = 0) -> None:
+    def __init__(
+        self, endpoints: str = "", *, clear: bool = False, port: int = 0, most_calls: int | None = None
+    ) -> None:
+        """`most_calls` bounds the calls at a time on one connection."""
         self.endpoints = endpoints
+        self._most_calls = most_calls
         self.port = port
         self.told: list[Told] = []
         self._clear = clear
@@ -90,7 +94,10 @@ class FakeEndpointPicker(service.ExternalProcessorServicer):  # type: ignore[mis
 
     async def start(self) -> None:
         """Listen, at the same port as before."""
-        server = self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        options = [("grpc.so_reuseport", 0)]
+        if self._most_calls is not None:
+            options.append(("grpc.max_concurrent_streams", self._most_calls))
+        server = self._server = grpc.aio.server(options=options)
         service.add_ExternalProcessorServicer_to_server(self, server)
         address = f"127.0.0.1:{self.port}"
         if self._clear:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import pytest
+
 from mirrorgate.resources.endpoints import Address
 from mirrorgate.routing.table import EndpointPicker
 from mirrorgate.sources.endpoint_picker.asking import Asked, Failed, PickerClient
@@ -53,6 +55,31 @@ async def test_many_at_once_make_one_connection() -> None:
     async with FakeEndpointPicker("1.2.3.4:5", clear=True) as picker, client() as asking:
         await asyncio.gather(*(choice(asking, at(picker.port)) for _ in range(30)))
         assert len({told.peer for told in picker.told}) == 1
+
+
+@pytest.mark.parametrize("most", [1, 4])
+async def test_a_burst_beyond_what_a_connection_takes_fails_nothing(most: int) -> None:
+    """A picker that takes few calls at a time gets as many connections as the burst needs, and no more later."""
+    async with FakeEndpointPicker("1.2.3.4:5", clear=True, most_calls=most) as picker, client() as asking:
+        where = at(picker.port)
+        for _ in range(2):
+            held = await asyncio.gather(*(asking.ask(where, question()) for _ in range(12)))
+            assert all(isinstance(each, Asked) for each in held), held
+            assert len({told.peer for told in picker.told}) == 12 // most
+            for each in held:
+                assert isinstance(each, Asked)
+                asking.finished(where, each.consultation)
+
+
+async def test_a_picker_that_takes_no_calls_is_not_reached() -> None:
+    """And no connection to it is kept: of requests without end each made another."""
+    async with FakeEndpointPicker("1.2.3.4:5", clear=True, most_calls=0) as picker, client() as asking:
+        for _ in range(3):
+            failed = await asking.ask(at(picker.port), question())
+            assert isinstance(failed, Failed)
+            assert failed.result == "unreachable"
+            assert "takes no calls" in failed.message
+        assert asking.connections == 0
 
 
 async def test_a_dead_connection_is_replaced() -> None:

@@ -16,6 +16,9 @@ from .messages import PATH, Immediate, Unreadable
 __all__ = ["Asked", "Failed", "PickerClient"]
 
 _CONNECT = 2.0
+_PAUSES = (0.0, 0.0, 0.02)
+"""Seconds before each try at one address. A server may refuse calls while it is not done with those that we have
+ended, and a connection that was kept may be dead."""
 _AVOID = 1.0
 """Seconds for which a picker is left alone that let a connection attempt time out."""
 _HEADS = 30.0
@@ -53,6 +56,11 @@ class PickerClient:
         self._connecting: dict[tuple[str, bool], asyncio.Task[Connection]] = {}
         self._avoided: dict[str, float] = {}
         self._headless: dict[str, float] = {}
+
+    @property
+    def connections(self) -> int:
+        """Connections that are kept."""
+        return sum(map(len, self._connections.values()))
 
     async def ask(self, picker: EndpointPicker, question: Question) -> Asked | Failed:
         """Ask a picker, the next address where one is not reached. Counts failures; who uses a choice, counts it."""
@@ -113,20 +121,24 @@ class PickerClient:
             yield from late
 
     async def _ask_at(self, picker: EndpointPicker, host: str, port: int, key: str, question: Question) -> Asked:
-        """Ask at one address; once more where the connection ends without an answer, as one that was kept may."""
-        for last in (False, True):
+        """Ask at one address; again where the connection ends without an answer, as one that was kept may."""
+        failed = Broken("not asked")
+        for pause in _PAUSES:
+            if pause:
+                await asyncio.sleep(pause)
             connection, kept = await self._connection(host, port, key, encrypted=picker.encrypted)
             before = connection.received
             try:
                 return await self._consult(picker, connection, question)
             except Broken as error:
-                if last or not error.unreached:
+                if not error.unreached:
                     raise
+                failed = error
             except asyncio.CancelledError:
                 if kept and connection.received == before:
                     connection.leave()  # it may be dead, so that the next request shall not wait for it
                 raise
-        raise AssertionError("the second try returns or raises")
+        raise failed
 
     async def _consult(self, picker: EndpointPicker, connection: Connection, question: Question) -> Asked:
         waits = self._headless.get(picker.ref, 0.0) < time.monotonic()
@@ -139,29 +151,45 @@ class PickerClient:
             raise
 
     async def _connection(self, host: str, port: int, key: str, *, encrypted: bool) -> tuple[Connection, bool]:
-        """Return a connection, and whether it was there before. Who comes while one is made waits for the same."""
+        """Return a connection, and whether it was there before. Who comes while one is made waits for the same.
+
+        Nothing is awaited between the look whether it takes another call and the caller's call.
+        """
         place = key, encrypted
-        kept = self._connections.setdefault(place, [])
-        kept[:] = [connection for connection in kept if not connection.gone]
-        for connection in kept:
-            if connection.usable:
-                return connection, True
-        task = self._connecting.get(place)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._connect(host, port, key, encrypted=encrypted))
-            if not task.done():
-                self._connecting[place] = task
-                task.add_done_callback(lambda _: self._connecting.pop(place, None))
-        return await asyncio.shield(task), False
+        while True:
+            kept = self._connections.setdefault(place, [])
+            kept[:] = [connection for connection in kept if not connection.gone]
+            for connection in kept:
+                if connection.usable:
+                    return connection, True
+            task = self._connecting.get(place)
+            if task is None:
+                task = asyncio.get_running_loop().create_task(self._connect(host, port, key, encrypted=encrypted))
+                if not task.done():
+                    self._connecting[place] = task
+                    task.add_done_callback(lambda _: self._connecting.pop(place, None))
+            made = await asyncio.shield(task)
+            if made.usable or not made.open:
+                return made, False
+            # Those who waited with us have filled it.
 
     async def _connect(self, host: str, port: int, key: str, *, encrypted: bool) -> Connection:
         try:
             async with asyncio.timeout(_CONNECT):
                 connection = await connect(host, port, encrypted=encrypted)
+                try:
+                    # Before, calls could be too many, and would come back refused.
+                    await connection.greeted.wait()
+                except asyncio.CancelledError:
+                    connection.close()
+                    raise
         except TimeoutError as error:
             self._avoided[key] = time.monotonic() + _AVOID
             raise ConnectionError(f"no connection within {_CONNECT:g} s") from error
         self._avoided.pop(key, None)
+        if not connection.most:
+            connection.close()
+            raise ConnectionError("it takes no calls")
         self._connections.setdefault((key, encrypted), []).append(connection)
         return connection
 

@@ -179,12 +179,23 @@ class Connection(asyncio.Protocol):
         self._leaving = False
         """Whether the server takes no more calls here."""
         self._closed = asyncio.Event()
+        self.greeted = asyncio.Event()
+        """Set once the server has said how many calls it takes at a time, or has hung up."""
 
     @property
     def usable(self) -> bool:
         """Whether another call may begin."""
-        most = self._http.remote_settings.max_concurrent_streams
-        return not self._leaving and not self._closed.is_set() and len(self._calls) < most
+        return self.open and len(self._calls) < self.most
+
+    @property
+    def open(self) -> bool:
+        """Whether another call may begin, now or when one of those that run has ended."""
+        return not self._leaving and not self._closed.is_set()
+
+    @property
+    def most(self) -> int:
+        """Calls that the server takes at a time."""
+        return self._http.remote_settings.max_concurrent_streams
 
     @property
     def gone(self) -> bool:
@@ -295,6 +306,8 @@ class Connection(asyncio.Protocol):
         elif isinstance(event, ConnectionTerminated):
             self._fail("the server is going away")  # h2 goes on with no stream after that
         elif isinstance(event, WindowUpdated | RemoteSettingsChanged):
+            if isinstance(event, RemoteSettingsChanged):
+                self.greeted.set()
             self._pump_all()
 
     def _headers(self, call: Call, fields: dict[str, str]) -> None:
@@ -323,6 +336,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, message: str) -> None:
         self._leaving = True
+        self.greeted.set()
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.ended(Broken(message, unreached=True))
