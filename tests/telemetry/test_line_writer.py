@@ -46,22 +46,17 @@ def test_lines_arrive_in_order(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 & ~0o640 == 0
 
 
-def test_company_is_waited_for_once(tmp_path: Path) -> None:
-    """However much is there by then: with a wait for every mebibyte, a busy gateway's lines would be lost."""
+def test_a_buffer_that_fills_waits_for_nothing(tmp_path: Path) -> None:
+    """Complete batches are written at once, however many: a wait's worth of lines can be more than the buffer holds."""
     line = b"x" * 1023 + b"\n"
-    waits: list[float | None] = []
-    with _writer(tmp_path / "log", 8 << 20) as writer:
-        go = threading.Event()
-
-        def wait(seconds: float | None = None) -> bool:
-            waits.append(seconds)
-            return go.wait(10.0)
-
-        writer._closing.wait = wait  # type: ignore[method-assign]
-        assert all(writer.write(line) for _ in range(6 << 10))
-        go.set()
-        _until(lambda: writer.written == 6 << 10)
-        assert len(waits) == 1
+    writer = LineWriter(str(tmp_path / "log"), batch_seconds=3600.0)
+    try:
+        for part in range(1, 5):
+            assert all(writer.write(line) for _ in range(6 << 10))
+            _until(lambda part=part: writer.written == part * 6 << 10)  # type: ignore[misc]
+    finally:
+        writer.close(10.0)
+    assert writer.dropped["buffer_full"] == 0
 
 
 def test_lines_arrive_without_close(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _BATCH_SECONDS = 0.25
 """The thread waits this long for company after the first line: with every batch it takes the interpreter from the event
 loop twice."""
 _BATCH_BYTES = 1 << 20
-"""Written at once; when more waits, the thread waits for nothing."""
+"""Written at once; when as much waits, the thread waits for nothing."""
 _RETRY_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
 """How often the thread looks whether the file was renamed."""
@@ -38,26 +38,30 @@ class LineWriter:
     Args:
         destination: path or `-`. A missing file is made with mode 0640; a missing folder is an error.
         max_buffered_bytes: lines beyond this many waiting bytes are dropped.
+        batch_seconds: how long a line may wait for company.
 
     Raises:
         OSError: *destination* cannot be opened. A FIFO needs its reader first.
     """
 
-    def __init__(self, destination: str, *, max_buffered_bytes: int = 8 * 1024 * 1024) -> None:
+    def __init__(
+        self, destination: str, *, max_buffered_bytes: int = 8 * 1024 * 1024, batch_seconds: float = _BATCH_SECONDS
+    ) -> None:
         self.written = 0
         """Lines that the operating system has taken."""
         self.dropped: dict[str, int] = {"buffer_full": 0, "torn": 0, "closed": 0}
         """Lines lost: no room, cut by a change of the file in the middle of a line, or left at the end."""
         self._path = destination
         self._limit = max_buffered_bytes
+        self._batch_seconds = batch_seconds
         self._lines: deque[bytes] = deque()
         self._added = 0
         self._taken = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._hurry = threading.Event()
+        """Set when a batch is complete, or no other will come."""
         self._reopen = False
-        self._more = False
-        """Whether more waited than was taken."""
         self._fault = False
         self._torn = False
         """Whether the last write ended inside a line."""
@@ -85,6 +89,8 @@ class LineWriter:
         self._lines.append(line)
         if not self._wake.is_set():
             self._wake.set()
+        if self._added - self._taken >= _BATCH_BYTES and not self._hurry.is_set():
+            self._hurry.set()
         return True
 
     def reopen(self) -> None:
@@ -95,16 +101,19 @@ class LineWriter:
     def close(self, timeout: float) -> None:
         """Write what is left for *timeout* seconds at most; the thread cannot hold the process back after that."""
         self._closing.set()
+        self._hurry.set()
         self._wake.set()
         self._thread.join(timeout)
 
     def _run(self) -> None:
         left = b""
         while True:
-            if not self._more:
-                if not left:
-                    self._wake.wait()
-                self._closing.wait(_BATCH_SECONDS)
+            if not left:
+                self._wake.wait()
+            if self._added - self._taken < _BATCH_BYTES:
+                self._hurry.wait(self._batch_seconds)
+            if not self._closing.is_set():
+                self._hurry.clear()
             self._wake.clear()
             left = self._change_file(left)
             left = self._put(left or self._take())
@@ -139,7 +148,6 @@ class LineWriter:
             line = self._lines.popleft()
             lines.append(line)
             size += len(line)
-        self._more = size >= _BATCH_BYTES
         return b"".join(lines)
 
     def _put(self, batch: bytes) -> bytes:
