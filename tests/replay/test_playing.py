@@ -181,6 +181,22 @@ async def test_the_capture_s_timing(captures: Any, tmp_path: Path) -> None:
     assert 0.5 < took < 5.0
 
 
+async def test_it_says_how_long_it_waits_for_the_capture_s_next(captures: Any, tmp_path: Path) -> None:
+    """While nothing is under way; a gap of minutes otherwise looks like a hang."""
+    spread = [dataclasses.replace(each, started=1000.0 + n * 300.0) for n, each in enumerate(entries(captures, 2))]
+    async with FakeModelServer() as server:
+        player = Player(play(spread, url(server), tmp_path, pace=Original()))
+        assert player.idle_for == 0.0
+        running = asyncio.create_task(player.run())
+        async with asyncio.timeout(10.0):
+            while not player.idle_for:  # noqa: ASYNC110 - the run tells of it in no other way
+                await asyncio.sleep(0.01)
+        assert 200.0 < player.idle_for <= 300.0
+        player.stop()
+        assert player.idle_for == 0.0
+        await running
+
+
 @pytest.mark.parametrize("concurrency", [1, 3])
 async def test_no_more_than_asked_for_are_under_way(captures: Any, tmp_path: Path, concurrency: int) -> None:
     """The bound holds, pairs that wait for their judgement included."""

@@ -98,6 +98,8 @@ class Player:
         self._holding = Holding(_HELD)
         self._under_way: dict[str, _UnderWay] = {}
         self._freed = asyncio.Event()
+        self._due: float | None = None
+        """When the request goes that is waited for, by the loop's clock."""
         self._stopping = asyncio.Event()
         self._cut = asyncio.Event()
         self._primaries: set[asyncio.Task[None]] = set()
@@ -111,6 +113,13 @@ class Player:
     @property
     def under_way(self) -> int:
         return len(self._under_way)
+
+    @property
+    def idle_for(self) -> float:
+        """Seconds until the pace lets the next request go, when the run only waits for that; else 0."""
+        if self._due is None or self._under_way or self._stopping.is_set():
+            return 0.0
+        return max(0.0, self._due - asyncio.get_running_loop().time())
 
     def stop(self) -> None:
         """Send nothing more and end soon; a second call cuts what is under way."""
@@ -232,9 +241,11 @@ class Player:
         if delay <= 0:
             await asyncio.sleep(0)
             return
+        self._due = due
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await self._stopping.wait()
+        self._due = None
 
     async def _room(self, entry: Captured) -> None:
         size = entry.size + ANSWER_ROOM

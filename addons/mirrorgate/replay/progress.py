@@ -21,10 +21,12 @@ __all__ = ["Progress", "status_line"]
 
 _EVERY = 0.25
 _EVERY_PLAIN = 10.0
+_LONG = 5.0
+"""Seconds without anything to do from which one wonders whether it hangs."""
 _STYLES = {"PROMOTE": "bold green", "HOLD": "yellow", "REJECT": "bold red"}
 
 
-def status_line(tally: Tally, under_way: int, seconds: float, *, verdicts: bool = True) -> str:
+def status_line(tally: Tally, under_way: int, seconds: float, *, verdicts: bool = True, idle_for: float = 0.0) -> str:
     """Say where a run is, in one line."""
     parts = [f"{tally.sent} sent", f"{tally.compared} compared", f"{under_way} under way"]
     parts.append(f"{tally.compared / seconds:.1f}/s" if seconds > 0 else "-/s")
@@ -36,6 +38,8 @@ def status_line(tally: Tally, under_way: int, seconds: float, *, verdicts: bool 
     for standing in list(tally.verdicts.values())[:3] if verdicts else ():
         needed = f" (about {standing.pairs_needed} more pairs)" if standing.pairs_needed else ""
         parts.append(f"{standing.verdict}{needed}")
+    if idle_for >= _LONG:
+        parts.append(f"next in {idle_for:.0f} s by the pace (--speed or --concurrency goes faster)")
     return ", ".join(parts)
 
 
@@ -70,7 +74,8 @@ class Progress:
             self._console.print(self._line().plain, soft_wrap=True, highlight=False)
 
     def _line(self) -> Text:
-        text = Text(status_line(self._player.tally, self._player.under_way, time.monotonic() - self._began))
+        player, seconds = self._player, time.monotonic() - self._began
+        text = Text(status_line(player.tally, player.under_way, seconds, idle_for=player.idle_for))
         for word, style in _STYLES.items():
             text.highlight_words([word], style)
         return text
