@@ -65,3 +65,10 @@ def test_the_third_of_a_kind_conflicts_once(inventory: Load) -> None:
     first, *others = read(inventory(text))
     assert first.is_served
     assert all(other.conflicted and "default/a" in other.conflicted.message for other in others)
+
+
+def test_a_protocol_in_small_letters_gets_the_right_name(inventory: Load) -> None:
+    """A listener that is left out for its letters is easily overlooked."""
+    (listener,) = read(inventory(gateway("one", "[{name: http, port: 80, protocol: http}]")))
+    assert listener.refused is not None
+    assert "did you mean HTTP?" in listener.refused.message

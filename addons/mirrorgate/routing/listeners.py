@@ -111,7 +111,9 @@ def _check_protocol(state: ListenerState, notes: Notes) -> None:
     protocol = state.spec.protocol
     path = f"spec.listeners[{state.index}].protocol"
     if protocol not in ("HTTP", "HTTPS"):
-        state.refused = Finding("UnsupportedProtocol", f"protocol {protocol} is not supported; HTTP and HTTPS are")
+        hint = f" (did you mean {protocol.upper()}?)" if protocol.upper() in ("HTTP", "HTTPS") else ""
+        text = f"protocol {protocol} is not supported; HTTP and HTTPS are{hint}"
+        state.refused = Finding("UnsupportedProtocol", text)
         state.takes_routes = False
         notes.warn(path, state.refused.message)
 
