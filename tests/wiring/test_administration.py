@@ -37,3 +37,4 @@ async def test_a_taken_port_ends_the_process(caplog: pytest.LogCaptureFixture) -
         with pytest.raises(SystemExit):
             start_admin(sources(), SimpleNamespace(gateway_admin=bind, gateway_admin_token=""))
     assert "cannot bind" in caplog.text
+    assert "--admin HOST:PORT" in caplog.text

@@ -33,7 +33,8 @@ def start_admin(sources: AdminSources, options: Any, seat: Seat | None = None) -
     try:
         server.start()
     except OSError as error:
-        logger.error("the admin server cannot bind: %s", error)
+        remedy = "does another gateway run? gateway_admin (--admin HOST:PORT) names another address, empty for none"
+        logger.error("the admin server cannot bind: %s (%s)", error, remedy)
         sys.exit(1)
     logger.info("admin server at %s", server.url)
     return server

@@ -133,7 +133,8 @@ class Listening:
 
 def _tell(errors: Iterable[str]) -> None:
     for error in errors:
-        logger.error("a listener cannot bind: %s", error)
+        hint = " (does another gateway run? gateway_port_offset moves all ports)" if "in use" in error else ""
+        logger.error("a listener cannot bind: %s%s", error, hint)
 
 
 def _place(mode: str) -> tuple[str, int | None]:
