@@ -76,6 +76,7 @@ async def test_a_busy_port_at_the_start_ends_it(tmp_path: Path) -> None:
                 (line,) = [line for line in process.output if "cannot bind" in line]
                 assert str(port) in line
                 assert "in use" in line
+                assert "gateway_port_offset" in line
 
 
 async def test_a_bad_configuration_at_the_start_ends_it(tmp_path: Path) -> None:
