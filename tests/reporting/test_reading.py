@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from mirrorgate.comparison.ledger_book import verdict_of
 from mirrorgate.comparison.verdict import Decision
 from mirrorgate.comparison.verdict_document import document_of
+from mirrorgate.replay.journal_source import read_journal
 from mirrorgate.reporting.reading import Reader, UnknownGuardrails, merged, report_of
 from mirrorgate.reporting.terms import DECLARED, Selection, Terms
 from mirrorgate.shadow.journal_reading import Record, StepLine
+from mirrorgate.shadow.recording import SCHEMA
 from mirrorgate.testing.journals import JournalMaker, plain_basis
 
 
@@ -28,6 +30,25 @@ def test_the_report_is_the_live_verdict_to_the_last_digit(mixed: JournalMaker) -
     assert found | {"worst": None} == live | {"worst": None}
     assert shadow.document.worst
     assert shadow.pairs == mixed.pairs
+
+
+@pytest.mark.parametrize("field", ["started", "similarity"])
+def test_a_number_beyond_all_bounds_costs_its_line_at_most(tmp_path: Path, field: str) -> None:
+    """JSON has integers of any length; a report that ended over one would hide all the rest."""
+    journal = JournalMaker(tmp_path / "exchanges.jsonl")
+    for _ in range(3):
+        journal.pair({"errors": 1.0}, similarity=0.5)
+    lines = journal.file.read_bytes().splitlines()
+    place = next(index for index, line in enumerate(lines) if SCHEMA.encode() in line)
+    record = msgspec.json.decode(lines[place])
+    lines[place] = lines[place].replace(
+        b'"%b":%b' % (field.encode(), msgspec.json.encode(record[field])), b'"%b":%b' % (field.encode(), b"9" * 400)
+    )
+    assert b"9" * 400 in lines[place]
+    journal.file.write_bytes(b"\n".join(lines) + b"\n")
+    report = report_of([journal.file.parent], 0.0)
+    assert report.shadows[0].pairs >= 2
+    assert list(read_journal(journal.file))
 
 
 def test_what_is_counted_beside_the_verdict(mixed: JournalMaker) -> None:

@@ -38,7 +38,7 @@ def read_journal(path: Path) -> Iterator[Item]:
         last = key
         try:
             yield _captured(value)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             yield Passed(Skip.DAMAGED)
 
 

@@ -23,6 +23,8 @@ __all__ = ["Reader", "UnknownGuardrails", "report_of"]
 _MOST_DAMAGES: Final = 20
 _MOST_SUBJECTS: Final = 256
 """Candidates and identities that are counted apart; of more of them a journal tells the verdict only."""
+_LATEST: Final = 1e12
+"""Unix time beyond which a moment is damage: it would put its journal behind all others."""
 Line = Record | StepLine | Damaged
 
 
@@ -62,7 +64,7 @@ def _timed(index: int, lines: Iterable[Line]) -> Iterator[tuple[float, int, int,
             at = line.step.at
         elif isinstance(line, Record):
             at = line.value.get("started")
-        if isinstance(at, float | int) and at > latest:
+        if isinstance(at, float | int) and latest < at <= _LATEST:
             latest = float(at)
         yield latest, index, number, line
 
@@ -85,12 +87,16 @@ class Reader:
         self._damages: list[Damage] = []
 
     def take(self, line: Line) -> None:
-        if isinstance(line, StepLine):
-            self._take_step(line.step)
-        elif isinstance(line, Damaged):
-            self._damage(line)
-        else:
-            self._take_record(line)
+        try:
+            if isinstance(line, StepLine):
+                self._take_step(line.step)
+            elif isinstance(line, Damaged):
+                self._damage(line)
+            else:
+                self._take_record(line)
+        except OverflowError as error:
+            # JSON's numbers have no bounds, those that are reckoned with do.
+            self._damage(Damaged(line.file, line.line, f"a number is out of range: {error}"))
 
     def report(self, paths: Sequence[Path], made: float) -> Report:
         """Return the report over everything that was taken; raises `UnknownGuardrails`."""
