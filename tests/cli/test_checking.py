@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mirrorgate.cli.__main__ import main
@@ -17,3 +19,21 @@ def test_a_pipe_gets_whole_rows(capsys: pytest.CaptureFixture[str]) -> None:
     assert accepted
     assert all(line.count("│") == 6 for line in accepted)
     assert max(len(line) for line in accepted) > 80
+
+
+def test_warnings_are_in_the_last_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """They stand above two long tables, where a reader of the end does not see them."""
+    (tmp_path / "gateway.yaml").write_text(
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: one}, "
+        "spec: {gatewayClassName: none, listeners: [{name: http, port: 80, protocol: HTTP}]}}"
+    )
+    assert main(["check", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("the configuration is accepted, with 1 warning above\n")
+
+
+def test_nothing_read_is_no_empty_table(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Only what is wrong is to be seen."""
+    assert main(["check", str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert "the folder holds no manifests" in printed
+    assert "Status conditions" not in printed

@@ -71,12 +71,14 @@ def check(arguments: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2, default=str))
         return int(refused)
     _print_problems(console, problems)
-    if explanation is None:
+    if explanation is None and (snapshot.statuses or not refused):
         _print_table(console, snapshot)
         _print_conditions(console, snapshot)
-    else:
+    elif explanation is not None:
         _print_explanation(console, explanation)
     verdict = "refused: mend the errors above" if refused else "accepted"
+    if problems and not refused:
+        verdict += f", with {len(problems)} warning{'s' * (len(problems) > 1)} above"
     console.print(f"\n[bold]{'✗' if refused else '✓'} the configuration is {verdict}[/bold]")
     return int(refused)
 
