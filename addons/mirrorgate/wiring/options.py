@@ -191,8 +191,9 @@ OPTIONS = (
     Option(
         "shadow_queue_bytes",
         int,
-        64 * MIB,
-        "Bound in bytes on what is handed off to the shadow process and not yet taken. Over it mirrors are dropped.",
+        256 * MIB,
+        "Bound in bytes on what is handed off to the shadow process and not yet taken, with room for the answers to "
+        "come: 400 bytes for each of `max_tokens`, from 64 KiB to 1 MiB. Over it mirrors are dropped.",
     ),
     Option(
         "view_flows",
