@@ -19,6 +19,7 @@ from .inventory import Inventory
 from .kinds import KINDS, Kind, is_foreign, suggestion, versions
 from .manifest import read
 from .objects import Resource
+from .own_annotations import unknown_annotations
 from .places import Place
 from .wording import show, validation_problems
 
@@ -164,6 +165,7 @@ def _parse_known(raw: Mapping[str, object], known: Kind, kind: str, place: Place
     parsed.placed(place)
     if isinstance(parsed, InferencePoolV1Alpha2):
         parsed = parsed.to_v1()
+    problems += unknown_annotations(parsed)
     if isinstance(parsed, BackendTrafficPolicy):
         problems += _without_effect(parsed, unsupported(parsed))
     elif isinstance(parsed, Backend):
