@@ -216,7 +216,11 @@ async def test_shares_of_mirrors(conformance: Conformance, path: str, share: flo
     seen = conformance.servers["v2"].requests
 
     async def all_came() -> bool:
-        return sum(request.target == path for request in seen) == sent
+        # A machine that is busy lets copies pile up, of which 64 at a time are sent.
+        given_up = await conformance.gateway.admin.metric(
+            "mirrorgate_shadow_dropped_total", cluster=cluster, at="shadow", reason="max_parallel"
+        )
+        return sum(request.target == path for request in seen) + given_up == sent
 
     await conformance.gateway.admin.until(all_came, f"of {sent} copies of {path} some have not come")
 
