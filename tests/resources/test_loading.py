@@ -235,7 +235,7 @@ spec: {selector: {a: b}, targetPortNumber: 2, extensionRef: {name: e}}
 def test_a_pool_in_both_groups_is_that_of_the_newer(load_text: LoadText, text: str) -> None:
     """A cluster looks like that while it migrates."""
     loaded = load_text(text)
-    (problem,) = loaded.problems
+    problem, _lonely = loaded.problems
     assert problem.severity is Severity.WARNING
     assert "that of inference.networking.k8s.io is used" in problem.message
     assert loaded.inventory.inference_pools["default", "p"].spec.target_ports[0].number == 1

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ..errors import Problem, Severity
 from .backend import Backend, unsupported_fields
 from .backend_traffic_policy import BackendTrafficPolicy, unsupported
+from .empty_pools import empty_pools
 from .inference_pool import INFERENCE_X_GROUP, InferencePoolV1Alpha2
 from .inventory import Inventory
 from .kinds import KINDS, Kind, is_foreign, suggestion, versions
@@ -70,6 +71,7 @@ def load(documents: Iterable[Document]) -> Loaded:
                     message = f"a document must be an object, a mapping with apiVersion and kind, not {show(raw)}"
                     found.append(Problem(message, place.file, place.line))
         problems += sorted(found, key=lambda problem: problem.line or 0)
+    problems += empty_pools(inventory)
     return Loaded(inventory, tuple(problems))
 
 
