@@ -118,6 +118,7 @@ async def test_without_a_cluster_it_says_so(tmp_path: Path) -> None:
     async with Process(command, environment=environment) as process:
         assert await process.wait(20) == 1
         assert "no usable kubeconfig" in process.text
+        assert "Traceback" not in process.text
 
 
 async def _says(admin: AdminClient, status: int, text: bytes) -> bool:

@@ -77,6 +77,7 @@ async def test_a_busy_port_at_the_start_ends_it(tmp_path: Path) -> None:
                 assert str(port) in line
                 assert "in use" in line
                 assert "gateway_port_offset" in line
+                assert "Traceback" not in process.text
 
 
 async def test_a_bad_configuration_at_the_start_ends_it(tmp_path: Path) -> None:

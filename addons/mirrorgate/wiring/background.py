@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
-__all__ = ["Background"]
+__all__ = ["Background", "end_process"]
 
 logger = logging.getLogger("mirrorgate")
 
@@ -29,3 +30,12 @@ class Background:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a background task failed", exc_info=error)
+
+
+def end_process() -> None:
+    """End the process with status 1 once the caller, a task, has returned.
+
+    If the task raised SystemExit itself it would count as one that has failed, and its traceback bury the reason.
+    """
+    logging.shutdown()
+    asyncio.get_running_loop().call_soon(sys.exit, 1)

@@ -13,7 +13,6 @@ import os
 import random
 import secrets
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -35,6 +34,7 @@ from ..sources.kubernetes.leading import Leadership
 from ..sources.kubernetes.statuses import StatusWriter
 from ..telemetry.samples import Sample
 from .aside import Aside
+from .background import end_process
 from .configuring import Compilation
 from .kubernetes_statuses import completed
 
@@ -114,8 +114,8 @@ class ClusterConfiguration:
             self._api = await Api.connect()
         except (ConfigException, OSError, ValueError, yaml.YAMLError) as error:
             logger.error("gateway_config=kubernetes: no service account, and no usable kubeconfig: %s", error)
-            logging.shutdown()
-            sys.exit(1)
+            end_process()
+            return
         self._start(self._api)
         assert self._source is not None
         while True:

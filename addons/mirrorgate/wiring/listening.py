@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from ..snapshot import Snapshot
+from .background import end_process
 from .configuring import bindings
 
 __all__ = ["Listening"]
@@ -119,9 +119,9 @@ class Listening:
         """Tell where the gateway listens; end the process when it cannot and must."""
         _tell(self.errors.values())
         if self.errors and not self._lenient:
-            logging.shutdown()
             self._abort()
-            sys.exit(1)
+            end_process()
+            return
         for mode in self._modes:
             if mode not in self.errors:
                 spec = ProxyMode.parse(mode)
