@@ -167,17 +167,28 @@ async def test_a_read_that_only_looks_like_a_chunk_is_none(snapshot_to: Any, siz
         assert (books[1], books[2]) == (200, "UPE")
 
 
+async def step(talk: Conversation, go: asyncio.Semaphore, data: bytes) -> None:
+    """Say this when the test lets it."""
+    await go.acquire()
+    await talk.say(data)
+
+
+async def three_events(talk: Conversation, go: asyncio.Semaphore) -> None:
+    """Answer a request with a stream's head and three chunks, each when the test lets it."""
+    await talk.request()
+    await talk.say(HEAD)
+    for number in range(3):
+        await step(talk, go, chunk(b"data: %d\n\n" % number))
+
+
 async def test_the_connection_carries_the_next_request(run: Any) -> None:
     """Whose answer is relayed again, on the same connections; one that comes unasked is nobody's."""
     go = asyncio.Semaphore(0)
 
     async def script(talk: Conversation) -> None:
         while True:
-            await talk.request()
-            await talk.say(HEAD)
-            for number in range(4):
-                await go.acquire()
-                await talk.say(chunk(b"data: %d\n\n" % number) if number < 3 else b"0\r\n\r\n")
+            await three_events(talk, go)
+            await step(talk, go, b"0\r\n\r\n")
 
     running = await run(script)
     client = await running.client()
@@ -203,11 +214,8 @@ async def test_a_client_of_http2_gets_what_is_in_the_chunks(run: Any) -> None:
     go = asyncio.Semaphore(0)
 
     async def script(talk: Conversation) -> None:
-        await talk.request()
-        await talk.say(HEAD)
-        for number in range(4):
-            await go.acquire()
-            await talk.say(chunk(b"data: %d\n\n" % number) if number < 3 else b"0\r\n\r\n")
+        await three_events(talk, go)
+        await step(talk, go, b"0\r\n\r\n")
 
     running = await run(script)
     async with await Http2Client.connect(running.gateway.port) as client:
@@ -231,11 +239,7 @@ async def test_a_client_that_leaves_a_relayed_stream_is_booked(run: Any) -> None
     go = asyncio.Semaphore(0)
 
     async def script(talk: Conversation) -> None:
-        await talk.request()
-        await talk.say(HEAD)
-        for _ in range(3):
-            await go.acquire()
-            await talk.say(chunk(b"data: 1\n\n"))
+        await three_events(talk, go)
         await talk.gone()
 
     running = await run(script)
